@@ -1,0 +1,16 @@
+//! rustls configurations of the mesh: who may be on the other side, and what we present.
+//!
+//! Every configuration holds an [`Identity`](crate::Identity) and reads it at each handshake. Sessions are never resumed:
+//! a ticket would outlive the identity and the trust bundle that it was made under.
+
+mod client;
+mod provider;
+mod server;
+mod verify;
+
+pub use client::{PeerNames, client_config, control_plane_client_config, sni};
+pub use provider::provider;
+pub use server::{ClientAuth, server_config};
+pub use verify::{peer_id, spiffe_id};
+
+pub(crate) use verify::verify_chain;
