@@ -1,1 +1,7 @@
-//! placeholder
+//! Trysail's data plane: sidecar and gateway in one program, and the init step.
+//!
+//! A connection comes in at `listen`, which finds out where it wanted to go, what it speaks and which filter chain
+//! takes it. `request` carries requests through their stages, `tcp` carries everything else. `snapshot` is the
+//! configuration in force, made by `config` from what `subscribe` receives. `runtime` owns the threads.
+
+pub mod snapshot;
