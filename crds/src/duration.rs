@@ -133,6 +133,7 @@ impl JsonSchema for Duration {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
+            "x-duration": true,
             "x-kubernetes-validations": [{
                 "rule": "duration(self) >= duration('1ms')",
                 "message": "must be a duration of at least 1ms, such as 1.5s",
@@ -143,7 +144,7 @@ impl JsonSchema for Duration {
 
 /// The schema of the few durations that may be zero or are not looked at by Istio's CRDs.
 pub(crate) fn unchecked(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string" })
+    json_schema!({ "type": "string", "x-duration": true })
 }
 
 #[cfg(test)]

@@ -2,11 +2,15 @@
 //!
 //! YAML or JSON flows in (through serde, or [`decode`] where a person should hear what's wrong), typed values
 //! flow out to `model`, `operator`, `webhook` and `trysailctl`; the CRDs in `charts/` are generated from the
-//! same types.
+//! same types by [`definition`].
 
 mod bytes;
+mod check;
+pub mod definition;
 mod duration;
 mod macros;
+pub mod mesh;
+pub mod mesh_config;
 pub mod meta;
 pub mod networking;
 mod rules;
@@ -14,4 +18,8 @@ pub mod security;
 pub mod selector;
 
 pub use bytes::Bytes;
+pub use check::{
+    DecodeError, Problem, Report, UnknownField, check, check_part, decode, decode_part, definition_of,
+    describe,
+};
 pub use duration::{Duration, DurationError};
