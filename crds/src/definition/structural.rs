@@ -77,8 +77,11 @@ fn make_structural(schema: &mut Map<String, Value>) {
     }
 }
 
-/// `Option` comes as `anyOf: [T, null]` or `type: [T, "null"]`; absence is what `None` means here.
+/// `Option` comes as `anyOf: [T, null]`, `type: [T, "null"]` or a `null` among names; absence is what `None` means here.
 fn unwrap_option(schema: &mut Map<String, Value>) {
+    if let Some(Value::Array(names)) = schema.get_mut("enum") {
+        names.retain(|name| !name.is_null());
+    }
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|name| name != "null");
         if let [only] = types.as_slice() {
@@ -119,7 +122,7 @@ fn bound_integers(schema: &mut Map<String, Value>) {
 fn open_free_form(schema: &mut Map<String, Value>) {
     let anything = match schema.get("additionalProperties") {
         Some(Value::Bool(open)) => *open,
-        Some(Value::Object(inner)) => inner.is_empty(),
+        Some(Value::Object(inner)) if inner.is_empty() => true,
         _ => return,
     };
     schema.remove("additionalProperties");

@@ -10,7 +10,7 @@ use k8s_openapi::api::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::DNS_LABEL;
+use super::{DNS_LABEL, DNS_LABEL_OR_EMPTY};
 use crate::{
     macros::{keywords, message},
     rules::cel,
@@ -23,10 +23,12 @@ message! {
         /// The control plane, deployed as `istiod`.
         pub pilot: Option<PilotComponent>,
         /// Gateways for traffic that enters the mesh. The first is `istio-ingressgateway` unless named otherwise.
-        #[schemars(extend("maxItems" = 64, "x-kubernetes-validations" = unique_gateways()))]
+        #[schemars(extend("maxItems" = 64, "x-kubernetes-list-type" = "map",
+            "x-kubernetes-list-map-keys" = ["name", "namespace"]))]
         pub ingress_gateways: Vec<GatewayComponent>,
         /// Gateways for traffic that leaves the mesh.
-        #[schemars(extend("maxItems" = 64, "x-kubernetes-validations" = unique_gateways()))]
+        #[schemars(extend("maxItems" = 64, "x-kubernetes-list-type" = "map",
+            "x-kubernetes-list-map-keys" = ["name", "namespace"]))]
         pub egress_gateways: Vec<GatewayComponent>,
     }
 
@@ -45,8 +47,8 @@ message! {
         /// Name of its Deployment, Service and service account.
         #[schemars(extend("maxLength" = 63, "pattern" = DNS_LABEL))]
         pub name: String,
-        /// Namespace it runs in; that of the control plane when absent.
-        #[schemars(extend("maxLength" = 63, "pattern" = DNS_LABEL))]
+        /// Namespace it runs in; that of the control plane when absent or empty.
+        #[schemars(extend("x-default" = "", "maxLength" = 63, "pattern" = DNS_LABEL_OR_EMPTY))]
         pub namespace: Option<String>,
         /// Whether it is installed.
         #[schemars(extend("x-default" = true))]
@@ -127,14 +129,11 @@ impl GatewayComponent {
     pub fn is_enabled(&self) -> bool {
         self.enabled.unwrap_or(true)
     }
-}
 
-fn unique_gateways() -> serde_json::Value {
-    cel(&[(
-        "self.all(a, self.exists_one(b, a.name == b.name && (has(a.namespace) ? a.namespace : '') \
-         == (has(b.namespace) ? b.namespace : '')))",
-        "two gateways can't have the same name and namespace",
-    )])
+    /// Namespace it runs in, when the control plane runs in `own`.
+    pub fn namespace<'a>(&'a self, own: &'a str) -> &'a str {
+        self.namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or(own)
+    }
 }
 
 /// The schema of a Kubernetes type whose required fields the operator fills in, without its long descriptions.
