@@ -1,1 +1,32 @@
-//! placeholder
+//! The mesh as values: services, workloads, endpoints, routes, policies, and who wins where they disagree.
+//!
+//! ```text
+//! Kubernetes watch | folder of YAML -> Object -> Store::apply -> Changes (what may be affected)
+//!                                                Store::mesh  -> Arc<Mesh> (immutable, structurally shared)
+//! ```
+//!
+//! Pure: no I/O, no clock, no async, no client. The control plane feeds it, `translate` reads it, `trysailctl` uses
+//! both offline.
+
+mod changes;
+pub mod config;
+mod error;
+mod kube;
+mod lookup;
+mod mesh;
+mod object;
+mod store;
+mod value;
+
+pub use changes::{Change, ChangeMap, Changes};
+pub use error::ModelError;
+pub use kube::{EndpointSlice, Namespace, Node, Pod, Secret, SliceEndpoint};
+pub use lookup::{MutualTls, Scope};
+pub use mesh::{Aged, Mesh};
+pub use object::{Event, Object};
+pub use store::Store;
+pub use value::{
+    Address, Endpoint, EndpointGroup, Endpoints, ExportTo, Key, Kind, Labels, Locality, Meta, NamespacedName,
+    Protocol, Registry, Resolution, Service, ServiceKey, ServicePort, TargetPort, Text, Workload,
+    host_candidates, host_matches, intern, is_wildcard, resolve_host,
+};

@@ -1,0 +1,131 @@
+//! What one proxy sees of the mesh: everything exported to its namespace, narrowed by its Sidecar.
+
+use std::sync::Arc;
+
+use crate::config::{EgressListener, OutboundMode, Sidecar, VirtualService};
+use crate::mesh::Mesh;
+use crate::value::{Labels, NamespacedName, Registry, Service, ServiceKey, Text};
+
+impl Mesh {
+    /// The Sidecar of a workload: one that selects it, else its namespace's, else the root namespace's; the oldest
+    /// of several.
+    pub fn sidecar_of(&self, namespace: &str, labels: &Labels) -> Option<&Arc<Sidecar>> {
+        let all = |namespace: &str| self.sidecars.get(namespace).into_iter().flat_map(|list| list.iter());
+        let selecting =
+            all(namespace).find(|sidecar| !sidecar.selector.is_empty() && labels.satisfy(&sidecar.selector));
+        let plain = |namespace: &str| all(namespace).find(|sidecar| sidecar.selector.is_empty());
+        selecting.or_else(|| plain(namespace)).or_else(|| plain(&self.settings.root_namespace))
+    }
+
+    /// Whether a namespace sees a service at all.
+    pub fn is_service_exported(&self, service: &Service, namespace: &str) -> bool {
+        *service.key.namespace == *namespace
+            || service.export_to.as_ref().unwrap_or(&self.settings.service_export).includes(namespace)
+    }
+
+    /// Whether a namespace sees a VirtualService at all.
+    pub fn is_virtual_service_exported(&self, service: &VirtualService, namespace: &str) -> bool {
+        let export_to = service.export_to.as_ref().unwrap_or(&self.settings.virtual_service_export);
+        *service.meta.name.namespace == *namespace || export_to.includes(namespace)
+    }
+}
+
+/// One proxy's sight.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    mesh: &'a Mesh,
+    namespace: &'a str,
+    sidecar: Option<&'a Sidecar>,
+}
+
+impl<'a> Scope<'a> {
+    /// The sight of proxies in a namespace, narrowed by a Sidecar if they have one.
+    pub fn new(mesh: &'a Mesh, namespace: &'a str, sidecar: Option<&NamespacedName>) -> Self {
+        let sidecar = sidecar.and_then(|name| {
+            mesh.sidecars.get(&name.namespace)?.iter().find(|sidecar| sidecar.meta.name == *name)
+        });
+        Self { mesh, namespace, sidecar: sidecar.map(|sidecar| &**sidecar) }
+    }
+
+    /// The Sidecar that narrows it.
+    pub fn sidecar(&self) -> Option<&'a Sidecar> {
+        self.sidecar
+    }
+
+    /// What happens to traffic to unknown destinations.
+    pub fn outbound_mode(&self) -> OutboundMode {
+        self.sidecar.and_then(|sidecar| sidecar.outbound).unwrap_or(self.mesh.settings.outbound)
+    }
+
+    fn egress(&self) -> &'a [EgressListener] {
+        self.sidecar.map_or(&[], |sidecar| &sidecar.egress)
+    }
+
+    /// Whether the app may reach a service by its own name, on a port if one is given.
+    pub fn sees(&self, service: &Service, port: Option<u16>) -> bool {
+        if !self.mesh.is_service_exported(service, self.namespace) {
+            return false;
+        }
+        let egress = self.egress();
+        egress.is_empty()
+            || egress.iter().any(|listener| {
+                let port_fits = match (&listener.port, port) {
+                    (Some(only), Some(port)) => only.number == port,
+                    (None, _) | (_, None) => true,
+                };
+                port_fits
+                    && listener
+                        .hosts
+                        .iter()
+                        .any(|host| host.covers(&service.key.host, &service.key.namespace))
+            })
+    }
+
+    /// Whether the proxy needs a cluster for a service: it sees it, or a route that it sees leads there.
+    pub fn needs(&self, service: &Service) -> bool {
+        self.sees(service, None)
+            || (!self.egress().is_empty()
+                && self.mesh.is_service_exported(service, self.namespace)
+                && self.routes_to(&service.key.host))
+    }
+
+    fn routes_to(&self, host: &Text) -> bool {
+        let names = self.mesh.routes_to.get(host).into_iter().flatten();
+        names.filter_map(|name| self.mesh.virtual_services.get(name)).any(|service| self.sees_routes(service))
+    }
+
+    /// Whether a VirtualService applies to the proxy's outbound traffic.
+    pub fn sees_routes(&self, service: &VirtualService) -> bool {
+        if !self.mesh.is_virtual_service_exported(service, self.namespace) {
+            return false;
+        }
+        let egress = self.egress();
+        let hosts = || egress.iter().flat_map(|listener| &listener.hosts);
+        egress.is_empty()
+            || service
+                .hosts
+                .iter()
+                .any(|host| hosts().any(|of| of.covers(host, &service.meta.name.namespace)))
+    }
+
+    /// The service behind a host: the proxy's own namespace's, else Kubernetes', else the first by namespace.
+    pub fn service(&self, host: &str) -> Option<&'a Arc<Service>> {
+        let from = ServiceKey { host: crate::intern(host), namespace: crate::intern("") };
+        let visible = self
+            .mesh
+            .services
+            .range(from..)
+            .map(|(_, service)| service)
+            .take_while(|service| *service.key.host == *host)
+            .filter(|service| self.needs(service));
+        visible.min_by_key(|service| {
+            let foreign = *service.key.namespace != *self.namespace;
+            (foreign, service.registry != Registry::Kubernetes, service.key.namespace.clone())
+        })
+    }
+
+    /// Whether this is the service that its host means to the proxy.
+    pub fn chooses(&self, service: &Service) -> bool {
+        self.service(&service.key.host).is_some_and(|chosen| chosen.key == service.key)
+    }
+}

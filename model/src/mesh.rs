@@ -1,0 +1,98 @@
+//! The mesh: an immutable value, cheap to clone, sharing with its predecessor whatever did not change.
+//!
+//! The store makes it. `translate`, the debug endpoints and `trysailctl` read it. Questions that need precedence
+//! are answered in `lookup`.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use crate::config::{Gateway, MergedRule, PeerAuthentication, Settings, Sidecar, VirtualService};
+use crate::kube::{Namespace, Secret};
+use crate::value::{Endpoints, NamespacedName, Service, ServiceKey, Text, Workload};
+
+/// Objects of one kind under one index key, oldest first.
+pub type Aged<T> = Arc<[Arc<T>]>;
+
+/// Everything the control plane knows, at one moment.
+#[derive(Clone, Debug)]
+pub struct Mesh {
+    /// DNS domain of the cluster.
+    pub domain: Text,
+    /// Name of the cluster, for telemetry.
+    pub cluster_id: Text,
+    /// Mesh-wide settings.
+    pub settings: Arc<Settings>,
+    /// Namespaces by name.
+    pub namespaces: OrdMap<Text, Arc<Namespace>>,
+    /// Services, ordered by host, then namespace.
+    pub services: OrdMap<ServiceKey, Arc<Service>>,
+    /// Endpoints of services. A service without an entry has none.
+    pub endpoints: OrdMap<ServiceKey, Arc<Endpoints>>,
+    /// Hosts of the services of a namespace.
+    pub services_in: OrdMap<Text, OrdSet<ServiceKey>>,
+    /// Services that have a port.
+    pub services_on: OrdMap<u16, OrdSet<ServiceKey>>,
+    /// Workloads by pod name.
+    pub workloads: OrdMap<NamespacedName, Arc<Workload>>,
+    /// All VirtualServices.
+    pub virtual_services: OrdMap<NamespacedName, Arc<VirtualService>>,
+    /// VirtualServices that apply to sidecars, by host as written (wildcards included).
+    pub mesh_routes: OrdMap<Text, Aged<VirtualService>>,
+    /// VirtualServices by the Gateway that they are bound to.
+    pub gateway_routes: OrdMap<NamespacedName, Aged<VirtualService>>,
+    /// VirtualServices that send requests to a host.
+    pub routes_to: OrdMap<Text, OrdSet<NamespacedName>>,
+    /// DestinationRules by namespace and host as written, merged where they are for the same host.
+    pub destination_rules: OrdMap<Text, OrdMap<Text, Aged<MergedRule>>>,
+    /// Gateways.
+    pub gateways: OrdMap<NamespacedName, Arc<Gateway>>,
+    /// Sidecars by namespace.
+    pub sidecars: OrdMap<Text, Aged<Sidecar>>,
+    /// PeerAuthentications by namespace.
+    pub peer_authentications: OrdMap<Text, Aged<PeerAuthentication>>,
+    /// Secrets with certificates.
+    pub secrets: OrdMap<NamespacedName, Arc<Secret>>,
+    /// Label keys that selectors of sidecars' objects use, with the number of their users.
+    pub sidecar_label_keys: OrdMap<Text, usize>,
+    /// Label keys that Gateways' selectors use, with the number of their users.
+    pub gateway_label_keys: OrdMap<Text, usize>,
+}
+
+impl Mesh {
+    /// A mesh of nothing.
+    pub fn empty(domain: &str, cluster_id: &str) -> Self {
+        Self {
+            domain: crate::intern(domain),
+            cluster_id: crate::intern(cluster_id),
+            settings: Arc::default(),
+            namespaces: OrdMap::new(),
+            services: OrdMap::new(),
+            endpoints: OrdMap::new(),
+            services_in: OrdMap::new(),
+            services_on: OrdMap::new(),
+            workloads: OrdMap::new(),
+            virtual_services: OrdMap::new(),
+            mesh_routes: OrdMap::new(),
+            gateway_routes: OrdMap::new(),
+            routes_to: OrdMap::new(),
+            destination_rules: OrdMap::new(),
+            gateways: OrdMap::new(),
+            sidecars: OrdMap::new(),
+            peer_authentications: OrdMap::new(),
+            secrets: OrdMap::new(),
+            sidecar_label_keys: OrdMap::new(),
+            gateway_label_keys: OrdMap::new(),
+        }
+    }
+
+    /// The trust domain of the mesh's identities.
+    pub fn trust_domain(&self) -> &str {
+        &self.settings.trust_domain
+    }
+
+    /// The SPIFFE id of a service account.
+    pub fn identity(&self, namespace: &str, service_account: &str) -> String {
+        format!("spiffe://{}/ns/{namespace}/sa/{service_account}", self.trust_domain())
+    }
+}

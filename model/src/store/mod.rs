@@ -1,0 +1,145 @@
+//! The store: typed objects in, the mesh and what changed in it out.
+//!
+//! Called by the control plane's sources, one event after the other. An event costs what it touches: maps are
+//! persistent, so that publishing a mesh copies nothing, and each index is updated, never rebuilt.
+
+mod index;
+mod policy;
+mod routing;
+mod services;
+mod workloads;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::changes::Changes;
+use crate::kube::Namespace;
+use crate::mesh::Mesh;
+use crate::object::{Event, Object};
+use crate::value::{Key, Kind};
+
+use policy::RuleIndex;
+use services::ServiceIndex;
+use workloads::WorkloadIndex;
+
+/// Builds the mesh from events.
+#[derive(Debug)]
+pub struct Store {
+    mesh: Arc<Mesh>,
+    workloads: WorkloadIndex,
+    services: ServiceIndex,
+    rules: RuleIndex,
+}
+
+impl Store {
+    /// An empty store for a cluster with this DNS domain and name.
+    pub fn new(domain: &str, cluster_id: &str) -> Self {
+        Self {
+            mesh: Arc::new(Mesh::empty(domain, cluster_id)),
+            workloads: WorkloadIndex::default(),
+            services: ServiceIndex::default(),
+            rules: RuleIndex::default(),
+        }
+    }
+
+    /// The mesh as it is now. Cheap; later events do not change what was returned.
+    pub fn mesh(&self) -> Arc<Mesh> {
+        self.mesh.clone()
+    }
+
+    /// Takes in one event and says what it can have affected. An object that is applied again unchanged, or changed
+    /// only where nothing reads it, affects nothing.
+    pub fn apply(&mut self, event: Event) -> Changes {
+        let mut changes = Changes::default();
+        match event {
+            Event::Applied(object) => self.insert(*object, &mut changes),
+            Event::Deleted(key) => self.remove(&key, &mut changes),
+        }
+        changes
+    }
+
+    /// Takes in many events at once.
+    pub fn apply_all(&mut self, events: impl IntoIterator<Item = Event>) -> Changes {
+        let mut changes = Changes::default();
+        for event in events {
+            changes.merge(self.apply(event));
+        }
+        changes
+    }
+
+    fn insert(&mut self, object: Object, changes: &mut Changes) {
+        let domain = self.mesh.domain.clone();
+        match object {
+            Object::Namespace(namespace) => self.set_namespace(Arc::new(namespace)),
+            Object::Node(node) => self.set_node(&node.name, Some(node.locality), changes),
+            Object::Pod(pod) => self.set_pod(pod, changes),
+            Object::Service(service) => self.set_service(&service, changes),
+            Object::EndpointSlice(slice) => self.set_slice(Arc::new(slice), changes),
+            Object::Secret(secret) => self.set_secret(secret, changes),
+            Object::VirtualService(meta, spec) => {
+                let service = crate::config::VirtualService::new(meta, spec, &domain);
+                self.set_virtual_service(&service.meta.name.clone(), Some(service), changes);
+            }
+            Object::DestinationRule(meta, spec) => {
+                let rule = crate::config::DestinationRule::new(meta, *spec, &domain);
+                self.set_destination_rule(&rule.meta.name.clone(), Some(rule), changes);
+            }
+            Object::Gateway(meta, spec) => {
+                let gateway = crate::config::Gateway::new(meta, spec);
+                self.set_gateway(&gateway.meta.name.clone(), Some(gateway), changes);
+            }
+            Object::ServiceEntry(meta, spec) => {
+                let entry = crate::config::ServiceEntry::new(meta, &spec);
+                self.set_service_entry(&entry.meta.name.clone(), Some(entry), changes);
+            }
+            Object::WorkloadEntry(meta, spec) => {
+                let entry = crate::config::WorkloadEntry::new(meta, &spec);
+                self.set_workload_entry(&entry.meta.name.clone(), Some(entry), changes);
+            }
+            Object::Sidecar(meta, spec) => {
+                let sidecar = crate::config::Sidecar::new(meta, spec, &domain);
+                self.set_sidecar(&sidecar.meta.name.clone(), Some(sidecar), changes);
+            }
+            Object::PeerAuthentication(meta, spec) => {
+                let policy = crate::config::PeerAuthentication::new(meta, &spec);
+                self.set_peer_authentication(&policy.meta.name.clone(), Some(policy), changes);
+            }
+            Object::MeshConfig(config) => self.set_settings(crate::config::Settings::new(*config), changes),
+        }
+    }
+
+    fn remove(&mut self, key: &Key, changes: &mut Changes) {
+        let name = &key.name;
+        match key.kind {
+            Kind::Namespace => {
+                Arc::make_mut(&mut self.mesh).namespaces.remove(&name.name);
+            }
+            Kind::Node => self.set_node(&name.name, None, changes),
+            Kind::Pod => self.remove_pod(name, changes),
+            Kind::Service => self.remove_service(name, changes),
+            Kind::EndpointSlice => self.remove_slice(name, changes),
+            Kind::Secret => self.remove_secret(name, changes),
+            Kind::VirtualService => self.set_virtual_service(name, None, changes),
+            Kind::DestinationRule => self.set_destination_rule(name, None, changes),
+            Kind::Gateway => self.set_gateway(name, None, changes),
+            Kind::ServiceEntry => self.set_service_entry(name, None, changes),
+            Kind::WorkloadEntry => self.set_workload_entry(name, None, changes),
+            Kind::Sidecar => self.set_sidecar(name, None, changes),
+            Kind::PeerAuthentication => self.set_peer_authentication(name, None, changes),
+            Kind::MeshConfig => self.set_settings(crate::config::Settings::default(), changes),
+        }
+    }
+
+    fn set_namespace(&mut self, namespace: Arc<Namespace>) {
+        Arc::make_mut(&mut self.mesh).namespaces.insert(namespace.name.clone(), namespace);
+    }
+
+    fn set_settings(&mut self, settings: crate::config::Settings, changes: &mut Changes) {
+        if *self.mesh.settings != settings {
+            Arc::make_mut(&mut self.mesh).settings = Arc::new(settings);
+            changes.everything = true;
+        }
+    }
+}
