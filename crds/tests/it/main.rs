@@ -1,0 +1,5 @@
+//! Objects as people write them, against the types, the checks and the generated definitions.
+
+mod checks;
+mod generated;
+mod objects;
