@@ -130,8 +130,7 @@ impl<'a> ClusterName<'a> {
 
     /// Reads what [`ClusterName::sni`] wrote.
     pub fn parse_sni(sni: &'a str) -> Result<Self, NameError> {
-        let error =
-            || NameError { kind: "SNI", name: sni.to_owned(), form: "direction_.port_.subset_.host" };
+        let error = || NameError { kind: "SNI", name: sni.to_owned(), form: "direction_.port_.subset_.host" };
         let mut parts = sni.splitn(4, "_.");
         let mut next = || parts.next().ok_or_else(error);
         let direction = match next()? {
@@ -256,11 +255,8 @@ impl FromStr for NodeId {
     type Err = NameError;
 
     fn from_str(id: &str) -> Result<Self, NameError> {
-        let error = || NameError {
-            kind: "node",
-            name: id.to_owned(),
-            form: "role~address~pod.namespace~domain",
-        };
+        let error =
+            || NameError { kind: "node", name: id.to_owned(), form: "role~address~pod.namespace~domain" };
         let mut parts = id.split('~');
         let mut next = || parts.next().ok_or_else(error);
         let role = next()?.parse().map_err(|_| error())?;
@@ -300,10 +296,14 @@ mod tests {
 
     #[test]
     fn names_of_another_shape_are_refused() {
-        for name in ["", "outbound", "outbound|x||h", "sideways|1||h", "outbound|70000||h", "BlackHoleCluster"] {
+        for name in
+            ["", "outbound", "outbound|x||h", "sideways|1||h", "outbound|70000||h", "BlackHoleCluster"]
+        {
             assert!(ClusterName::parse(name).is_err(), "{name}");
         }
-        for id in ["", "sidecar~1.2.3.4", "sidecar~nowhere~p.ns~d", "goblin~1.2.3.4~p.ns~d", "sidecar~1.2.3.4~p~d"] {
+        for id in
+            ["", "sidecar~1.2.3.4", "sidecar~nowhere~p.ns~d", "goblin~1.2.3.4~p.ns~d", "sidecar~1.2.3.4~p~d"]
+        {
             assert!(id.parse::<NodeId>().is_err(), "{id}");
         }
     }

@@ -1,0 +1,79 @@
+//! The names that a stream is subscribed to, in eight bytes each.
+//!
+//! A thousand streams with a thousand names each would otherwise hold a million strings. Names are hashed with a key that no
+//! client knows, so nobody can make two of them meet.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
+
+static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// A set of names, prefixes (`a/*`) and possibly everything (`*`).
+#[derive(Debug, Default)]
+pub(super) struct Subscription {
+    all: bool,
+    /// Sorted.
+    names: Vec<u64>,
+    prefixes: bool,
+}
+
+fn hash(name: &str) -> u64 {
+    KEY.hash_one(name)
+}
+
+impl Subscription {
+    pub(super) fn subscribe_all(&mut self) {
+        self.all = true;
+    }
+
+    pub(super) fn is_all(&self) -> bool {
+        self.all
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.all && self.names.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(super) fn add<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        for name in names {
+            if name == "*" {
+                self.all = true;
+            } else {
+                self.prefixes |= name.ends_with("/*");
+                self.names.push(hash(name));
+            }
+        }
+        self.names.sort_unstable();
+        self.names.dedup();
+        self.names.shrink_to_fit();
+    }
+
+    pub(super) fn remove<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        let mut gone: Vec<u64> = Vec::new();
+        for name in names {
+            if name == "*" {
+                self.all = false;
+            } else {
+                gone.push(hash(name));
+            }
+        }
+        gone.sort_unstable();
+        self.names.retain(|name| gone.binary_search(name).is_err());
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.all || self.has(name) || (self.prefixes && self.covered_by_prefix(name))
+    }
+
+    fn covered_by_prefix(&self, name: &str) -> bool {
+        name.split_once('/').is_some_and(|(prefix, _)| self.has(&format!("{prefix}/*")))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.names.binary_search(&hash(name)).is_ok()
+    }
+}
