@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{DestinationRule, Gateway, PeerAuthentication, Sidecar, VirtualService};
-use crate::value::{NamespacedName, Service, ServiceKey, Text};
+use crate::value::{Endpoints, NamespacedName, Service, ServiceKey, Text};
 
 /// An object before and after. Over a burst, `old` is what was there before all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,15 @@ impl<T> Change<T> {
     }
 }
 
+impl Change<Endpoints> {
+    /// Whether other identities answer than before.
+    pub fn accounts_changed(&self) -> bool {
+        let accounts =
+            |endpoints: &Option<Arc<Endpoints>>| endpoints.as_ref().map(|known| known.accounts.clone());
+        accounts(&self.old).unwrap_or_default() != accounts(&self.new).unwrap_or_default()
+    }
+}
+
 /// Changed objects by key.
 pub type ChangeMap<K, T> = BTreeMap<K, Change<T>>;
 
@@ -33,10 +42,8 @@ pub struct Changes {
     pub everything: bool,
     /// Services that appeared, disappeared or have other ports, addresses, exposure...
     pub services: ChangeMap<ServiceKey, Service>,
-    /// Services with other endpoints than before.
-    pub endpoints: BTreeSet<ServiceKey>,
-    /// Services behind which other identities answer than before: always a subset of `endpoints`.
-    pub accounts: BTreeSet<ServiceKey>,
+    /// Endpoints of services.
+    pub endpoints: ChangeMap<ServiceKey, Endpoints>,
     /// VirtualServices.
     pub virtual_services: ChangeMap<NamespacedName, VirtualService>,
     /// DestinationRules.
@@ -62,7 +69,6 @@ impl Changes {
             everything,
             services,
             endpoints,
-            accounts,
             virtual_services,
             destination_rules,
             gateways,
@@ -76,7 +82,6 @@ impl Changes {
             && !selector_keys
             && services.is_empty()
             && endpoints.is_empty()
-            && accounts.is_empty()
             && virtual_services.is_empty()
             && destination_rules.is_empty()
             && gateways.is_empty()
@@ -91,8 +96,7 @@ impl Changes {
         self.everything |= later.everything;
         self.selector_keys |= later.selector_keys;
         merge_map(&mut self.services, later.services);
-        self.endpoints.extend(later.endpoints);
-        self.accounts.extend(later.accounts);
+        merge_map(&mut self.endpoints, later.endpoints);
         merge_map(&mut self.virtual_services, later.virtual_services);
         merge_map(&mut self.destination_rules, later.destination_rules);
         merge_map(&mut self.gateways, later.gateways);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
+use ipnet::IpNet;
 
 use crate::config::{Gateway, MergedRule, PeerAuthentication, Settings, Sidecar, VirtualService};
 use crate::kube::{Namespace, Secret};
@@ -33,6 +34,8 @@ pub struct Mesh {
     pub services_in: OrdMap<Text, OrdSet<ServiceKey>>,
     /// Services that have a port.
     pub services_on: OrdMap<u16, OrdSet<ServiceKey>>,
+    /// Services that have an address or range.
+    pub services_at: OrdMap<IpNet, OrdSet<ServiceKey>>,
     /// Workloads by pod name.
     pub workloads: OrdMap<NamespacedName, Arc<Workload>>,
     /// All VirtualServices.
@@ -71,6 +74,7 @@ impl Mesh {
             endpoints: OrdMap::new(),
             services_in: OrdMap::new(),
             services_on: OrdMap::new(),
+            services_at: OrdMap::new(),
             workloads: OrdMap::new(),
             virtual_services: OrdMap::new(),
             mesh_routes: OrdMap::new(),

@@ -21,10 +21,6 @@ pub mod type_url {
     pub const VIRTUAL_HOST: &str = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
     /// `envoy.extensions.transport_sockets.tls.v3.Secret`
     pub const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
-
-    /// Every type, in the order in which a change may be applied without a gap: what is named comes before what
-    /// names it. Removals go in the opposite order.
-    pub const MAKE_BEFORE_BREAK: [&str; 6] = [SECRET, CLUSTER, ENDPOINTS, LISTENER, ROUTE, VIRTUAL_HOST];
 }
 
 /// Listener that takes all captured outbound connections and hands them to the listener of their destination.

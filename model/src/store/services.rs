@@ -93,11 +93,13 @@ impl Store {
         if let Some(old) = &old {
             remove_from(&mut mesh.services_in, &key.namespace, key);
             old.ports.iter().for_each(|port| remove_from(&mut mesh.services_on, &port.number, key));
+            old.addresses.iter().for_each(|address| remove_from(&mut mesh.services_at, address, key));
             mesh.services.remove(key);
         }
         if let Some(new) = &winner {
             add_to(&mut mesh.services_in, key.namespace.clone(), key.clone());
             new.ports.iter().for_each(|port| add_to(&mut mesh.services_on, port.number, key.clone()));
+            new.addresses.iter().for_each(|address| add_to(&mut mesh.services_at, *address, key.clone()));
             mesh.services.insert(key.clone(), new.clone());
         }
         changes.merge(Changes {
@@ -248,16 +250,13 @@ impl Store {
         if old == new.as_ref() {
             return;
         }
-        changes.endpoints.insert(key.clone());
-        let accounts = |endpoints: Option<&Arc<Endpoints>>| endpoints.map(|e| e.accounts.clone());
-        if accounts(old).unwrap_or_default() != accounts(new.as_ref()).unwrap_or_default() {
-            changes.accounts.insert(key.clone());
-        }
+        let change = Change { old: old.cloned(), new: new.clone() };
         let mesh = Arc::make_mut(&mut self.mesh);
         match new {
             Some(new) => mesh.endpoints.insert(key.clone(), new),
             None => mesh.endpoints.remove(key),
         };
+        changes.merge(Changes { endpoints: [(key.clone(), change)].into(), ..Changes::default() });
     }
 
     pub(super) fn set_service_entry(

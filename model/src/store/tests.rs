@@ -76,7 +76,7 @@ fn an_endpoint_change_is_nothing_but_that() {
     let before = store.mesh();
     let changes = apply(&mut store, slice("reviews", &["10.1.0.1", "10.1.0.2"]));
     assert!(changes.only_endpoints());
-    assert!(changes.accounts.is_empty(), "the same account answers");
+    assert!(!changes.endpoints.values().next().unwrap().accounts_changed());
     assert_eq!(addresses(&before, "reviews").len(), 1, "an older mesh stays as it was");
     assert_eq!(addresses(&store.mesh(), "reviews").len(), 2);
     let changes = apply(&mut store, slice("reviews", &["10.1.0.1", "10.1.0.2"]));
@@ -88,7 +88,7 @@ fn an_endpoint_waits_for_its_pod_and_outlives_it() {
     let mut store = store(vec![service("reviews"), slice("reviews", &["10.1.0.1"])]);
     assert!(addresses(&store.mesh(), "reviews").is_empty());
     let changes = apply(&mut store, pod("pod-1", "10.1.0.1", "a"));
-    assert_eq!((changes.endpoints.len(), changes.accounts.len()), (1, 1));
+    assert!(changes.endpoints.values().next().unwrap().accounts_changed());
     assert_eq!(addresses(&store.mesh(), "reviews"), ["10.1.0.1"]);
     let changes = delete(&mut store, Kind::Pod, "shop", "pod-1");
     assert!(changes.endpoints.is_empty(), "until its slice drops it");
@@ -133,7 +133,7 @@ fn services_and_slices_come_in_any_order_and_go() {
     delete(&mut store, Kind::Service, "shop", "reviews");
     let mesh = store.mesh();
     assert!(mesh.services.is_empty() && mesh.endpoints.is_empty());
-    assert!(mesh.services_in.is_empty() && mesh.services_on.is_empty());
+    assert!(mesh.services_in.is_empty() && mesh.services_on.is_empty() && mesh.services_at.is_empty());
 }
 
 #[test]
