@@ -8,6 +8,7 @@ mod bytes;
 mod check;
 pub mod definition;
 mod duration;
+mod effect;
 mod macros;
 pub mod mesh;
 pub mod mesh_config;
@@ -23,3 +24,4 @@ pub use check::{
     describe,
 };
 pub use duration::{Duration, DurationError};
+pub use effect::{FIELDS_WITHOUT_EFFECT, WithoutEffect, fields_without_effect};

@@ -2,11 +2,12 @@
 //! Written by people and `trysailctl install`, read by the operator.
 
 mod components;
+mod review;
 mod status;
 
 use serde_json::{Map, Value};
 
-pub use self::{components::*, status::*};
+pub use self::{components::*, review::review, status::*};
 use crate::{
     macros::{keywords, kind, message},
     rules::cel,
