@@ -1,9 +1,8 @@
 //! Responses as bytes, built from resources that were encoded once and are shared by every stream.
 //!
-//! `translate` calls [`resource`] when it has made a resource; the control plane calls [`response`] per stream, which only
-//! copies. The result is exactly what prost would write for a `DeltaDiscoveryResponse`.
+//! The control plane writes a [`Response`] per stream straight into its send buffer, which only copies. The result is exactly what prost would write for a `DeltaDiscoveryResponse`.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BufMut;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::ResourceType;
@@ -40,21 +39,39 @@ pub fn parse_version(text: &str) -> Option<u64> {
     if text.len() == 16 { u64::from_str_radix(text, 16).ok() } else { None }
 }
 
-/// One resource as the `resources` field of a response, key and length included, ready to be copied into any response.
-pub fn resource(kind: ResourceType, name: &str, version: u64, body: &[u8]) -> Bytes {
-    let version = version_text(version);
-    let any_len = field_len(any_field::TYPE_URL, kind.url().len()) + field_len(any_field::VALUE, body.len());
-    let inner = field_len(resource_field::VERSION, version.len())
-        + field_len(resource_field::RESOURCE, any_len)
-        + field_len(resource_field::NAME, name.len());
-    let mut out = BytesMut::with_capacity(field_len(response_field::RESOURCES, inner));
-    put_header(&mut out, response_field::RESOURCES, inner);
-    put(&mut out, resource_field::VERSION, version.as_bytes());
-    put_header(&mut out, resource_field::RESOURCE, any_len);
-    put(&mut out, any_field::TYPE_URL, kind.url().as_bytes());
-    put(&mut out, any_field::VALUE, body);
-    put(&mut out, resource_field::NAME, name.as_bytes());
-    out.freeze()
+/// One resource, with its message as encoded once.
+#[derive(Clone, Copy, Debug)]
+pub struct Resource<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: u64,
+    /// The encoded message, without its `Any`.
+    pub body: &'a [u8],
+}
+
+/// Bytes of a version on the wire.
+const VERSION_LEN: usize = 16;
+
+impl Resource<'_> {
+    fn any_len(&self, kind: ResourceType) -> usize {
+        field_len(any_field::TYPE_URL, kind.url().len()) + field_len(any_field::VALUE, self.body.len())
+    }
+
+    fn inner_len(&self, kind: ResourceType) -> usize {
+        field_len(resource_field::VERSION, VERSION_LEN)
+            + field_len(resource_field::RESOURCE, self.any_len(kind))
+            + field_len(resource_field::NAME, self.name.len())
+    }
+
+    fn write(&self, kind: ResourceType, out: &mut impl BufMut) {
+        put_header(out, response_field::RESOURCES, self.inner_len(kind));
+        put(out, resource_field::VERSION, version_text(self.version).as_bytes());
+        put_header(out, resource_field::RESOURCE, self.any_len(kind));
+        put(out, any_field::TYPE_URL, kind.url().as_bytes());
+        put(out, any_field::VALUE, self.body);
+        put(out, resource_field::NAME, self.name.as_bytes());
+    }
 }
 
 /// What a response consists of.
@@ -64,23 +81,24 @@ pub struct Response<'a, R> {
     pub kind: ResourceType,
     /// To be echoed in the ACK.
     pub nonce: &'a str,
-    /// Outputs of [`resource`].
-    pub resources: &'a [R],
+    /// The resources; gone through twice, once for the size.
+    pub resources: R,
     /// Names that are gone.
     pub removed: &'a [std::sync::Arc<str>],
     /// Encoded `envoy.config.core.v3.ControlPlane`, or empty.
     pub control_plane: &'a [u8],
 }
 
-impl<R: AsRef<[u8]>> Response<'_, R> {
+impl<'a, R: Iterator<Item = Resource<'a>> + Clone> Response<'_, R> {
     /// How many bytes [`Self::write`] writes.
     pub fn encoded_len(&self) -> usize {
+        let resource = |one: Resource<'_>| field_len(response_field::RESOURCES, one.inner_len(self.kind));
         let control_plane = if self.control_plane.is_empty() {
             0
         } else {
             field_len(response_field::CONTROL_PLANE, self.control_plane.len())
         };
-        self.resources.iter().map(|one| one.as_ref().len()).sum::<usize>()
+        self.resources.clone().map(resource).sum::<usize>()
             + field_len(response_field::TYPE_URL, self.kind.url().len())
             + field_len(response_field::NONCE, self.nonce.len())
             + self.removed.iter().map(|name| field_len(response_field::REMOVED, name.len())).sum::<usize>()
@@ -89,8 +107,8 @@ impl<R: AsRef<[u8]>> Response<'_, R> {
 
     /// Appends the message.
     pub fn write(&self, out: &mut impl BufMut) {
-        for one in self.resources {
-            out.put_slice(one.as_ref());
+        for one in self.resources.clone() {
+            one.write(self.kind, out);
         }
         put(out, response_field::TYPE_URL, self.kind.url().as_bytes());
         put(out, response_field::NONCE, self.nonce.as_bytes());
@@ -127,14 +145,15 @@ mod tests {
     #[test]
     fn prost_reads_what_is_written() {
         let control_plane = ControlPlane { identifier: "istiod".into() };
+        let large = vec![0u8; 70_000];
         let resources = [
-            resource(ResourceType::Cluster, "a", 7, b"first"),
-            resource(ResourceType::Cluster, "b", u64::MAX, &vec![0u8; 70_000]),
+            Resource { name: "a", version: 7, body: b"first" },
+            Resource { name: "b", version: u64::MAX, body: &large },
         ];
         let response = Response {
             kind: ResourceType::Cluster,
             nonce: "n1",
-            resources: &resources,
+            resources: resources.into_iter(),
             removed: &["gone".into()],
             control_plane: &control_plane.encode_to_vec(),
         };

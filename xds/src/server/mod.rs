@@ -56,7 +56,7 @@ impl Default for Limits {
         Self {
             names_per_type: 100_000,
             name_bytes: 4096,
-            response_bytes: 2 << 20,
+            response_bytes: 512 << 10,
             hold: Duration::from_secs(2),
         }
     }

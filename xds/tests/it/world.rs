@@ -56,16 +56,16 @@ impl Snapshot for World {
 
 /// Turns a plan into the response that travels.
 pub(crate) fn response(plan: &Plan, world: &World) -> DeltaDiscoveryResponse {
-    let bytes: Vec<_> = plan
-        .send
-        .iter()
-        .map(|name| wire::resource(plan.kind, name, world.version(plan.kind, name).unwrap(), name.as_bytes()))
-        .collect();
     let nonce = plan.nonce_text();
+    let resources = plan.send.iter().map(|name| wire::Resource {
+        name,
+        version: world.version(plan.kind, name).unwrap(),
+        body: name.as_bytes(),
+    });
     let response = wire::Response {
         kind: plan.kind,
         nonce: &nonce,
-        resources: &bytes,
+        resources,
         removed: &plan.remove,
         control_plane: &[],
     };
