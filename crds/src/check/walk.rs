@@ -171,7 +171,12 @@ impl<'a> Checker<'a> {
             Value::Array(_) => "a list".to_owned(),
             simple => simple.to_string().chars().take(80).collect(),
         };
-        self.problem(&format!("must be {wanted}, not {shown}"));
+        let remedy = if wanted == "a string" && !found.is_array() && !found.is_object() {
+            "; put it in quotes"
+        } else {
+            ""
+        };
+        self.problem(&format!("must be {wanted}, not {shown}{remedy}"));
     }
 
     fn within(&mut self, segment: &str, inner: impl FnOnce(&mut Self)) {

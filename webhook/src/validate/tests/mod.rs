@@ -1,0 +1,113 @@
+//! One row for each rule: a spec, the field that is blamed, and a part of the reason.
+
+mod destination_rules;
+mod gateways;
+mod others;
+mod virtual_services;
+
+use serde_json::{Value, json};
+
+use super::{Verdict, validate};
+
+fn object(kind: &str, spec: &str) -> Value {
+    let group = match kind {
+        "PeerAuthentication" => "security.istio.io/v1",
+        "MeshInstall" => "mesh.trysail.dev/v1alpha1",
+        _ => "networking.istio.io/v1",
+    };
+    let spec: Value = serde_saphyr::from_str(spec).expect(spec);
+    json!({ "apiVersion": group, "kind": kind, "metadata": {"name": "a", "namespace": "default"}, "spec": spec })
+}
+
+fn judge(kind: &str, spec: &str) -> Verdict {
+    validate(&object(kind, spec), None)
+}
+
+/// Each spec has exactly the error given.
+fn refused(kind: &str, rows: &[(&str, &str, &str)]) {
+    for (spec, field, reason) in rows {
+        let verdict = judge(kind, spec);
+        assert!(
+            matches!(verdict.errors.as_slice(), [e] if e.field == *field && e.message.contains(reason)),
+            "{spec}\nwanted {field}: {reason}\nfound {:?}",
+            verdict.errors
+        );
+    }
+}
+
+/// Each spec is accepted, with exactly the warning given.
+fn warned(kind: &str, rows: &[(&str, &str)]) {
+    for (spec, warning) in rows {
+        let verdict = judge(kind, spec);
+        assert_eq!(verdict.errors, [], "{spec}");
+        assert!(
+            matches!(verdict.warnings.as_slice(), [found] if found.contains(warning)),
+            "{spec}\nwanted {warning}\nfound {:?}",
+            verdict.warnings
+        );
+    }
+}
+
+/// Each spec is accepted without a word.
+fn accepted(kind: &str, rows: &[&str]) {
+    for spec in rows {
+        assert_eq!(judge(kind, spec), Verdict::default(), "{spec}");
+    }
+}
+
+#[test]
+fn kinds_of_others_are_none_of_our_business() {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"anything": 1}});
+    assert_eq!(validate(&pod, None), Verdict::default());
+    for odd in [
+        json!(null),
+        json!([]),
+        json!({"kind": 5}),
+        json!({"apiVersion": "networking.istio.io/v9", "kind": "Gateway"}),
+    ] {
+        assert_eq!(validate(&odd, None), Verdict::default());
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_field_by_field() {
+    let verdict = judge("VirtualService", "{hosts: a, http: [{timeout: soon, route: [{weight: 1}]}]}");
+    let fields: Vec<&str> = verdict.errors.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(fields, ["spec.hosts", "spec.http[0].route[0].destination", "spec.http[0].timeout"]);
+    let refusal = verdict.refusal(&object("VirtualService", "{}"));
+    assert!(
+        refusal.starts_with("VirtualService default/a is not valid: spec.hosts: must be a list"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn an_unknown_field_that_the_server_removed_is_still_named() {
+    let mut seen =
+        object("DestinationRule", "{host: a, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}");
+    let written = object(
+        "DestinationRule",
+        "{host: a, trafficPolicy: {connectionPool: {tcp: {maxConnections: 1, maxRetries: 3}}}}",
+    );
+    seen["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =
+        written.to_string().into();
+    let verdict = validate(&seen, None);
+    assert!(verdict.is_accepted());
+    assert_eq!(
+        verdict.warnings,
+        ["spec.trafficPolicy.connectionPool.tcp.maxRetries: unknown field, ignored; \
+          did you mean spec.trafficPolicy.connectionPool.http.maxRetries?"]
+    );
+}
+
+#[test]
+fn a_hostile_object_gets_a_short_answer() {
+    let routes: Vec<Value> =
+        (0..5000).map(|i| json!({"match": [{"uri": {"prefix": format!("/{i}")}}]})).collect();
+    let big = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "a"},
+        "spec": {"hosts": ["a"], "http": routes},
+    });
+    let verdict = validate(&big, None);
+    assert!(verdict.errors.len() == 50 && verdict.warnings.len() <= 50);
+}
