@@ -1,0 +1,5 @@
+//! Injection and the admission edge, as an API server meets them.
+
+mod golden;
+mod rules;
+mod support;
