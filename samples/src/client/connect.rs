@@ -1,0 +1,174 @@
+//! Opens one HTTP connection: where to, in TLS or not, HTTP/1.1 or HTTP/2.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use http::{Request, Response, Uri};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::body::Body;
+
+/// How to reach a server, apart from what the URL says.
+#[derive(Clone, Debug, Default)]
+pub struct Route {
+    /// Connect to this `host:port` instead of the URL's.
+    pub connect_to: Option<String>,
+    /// Speak HTTP/2 without asking (prior knowledge).
+    pub http2: bool,
+    /// For `https`: trust only the certificates in this PEM text. Without it, any.
+    pub trust: Option<String>,
+    /// For `https`: the server name to ask for, instead of the URL's host.
+    pub server_name: Option<String>,
+}
+
+/// A connection that requests can be sent on.
+pub(super) enum Sender {
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
+}
+
+/// Why a request was not answered, and the request if it never left.
+pub(super) struct Unsent {
+    pub(super) error: hyper::Error,
+    pub(super) never_left: bool,
+}
+
+impl Sender {
+    pub(super) async fn open(uri: &Uri, route: &Route) -> anyhow::Result<Self> {
+        let host = uri.host().context("the URL names no host")?.trim_matches(['[', ']']);
+        let tls = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let stream = match &route.connect_to {
+            Some(address) => TcpStream::connect(address.as_str()).await,
+            None => TcpStream::connect((host, port)).await,
+        }
+        .context("connect")?;
+        stream.set_nodelay(true)?;
+        if !tls {
+            return Self::handshake(stream, route.http2).await;
+        }
+        let name = route.server_name.as_deref().unwrap_or(host).to_owned();
+        let stream = TlsConnector::from(Arc::new(config(route)?))
+            .connect(ServerName::try_from(name)?, stream)
+            .await
+            .context("TLS handshake")?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Self::handshake(stream, http2).await
+    }
+
+    async fn handshake(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        http2: bool,
+    ) -> anyhow::Result<Self> {
+        if http2 {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.initial_stream_window_size(1 << 20).initial_connection_window_size(4 << 20);
+            let (sender, connection) =
+                builder.handshake(TokioIo::new(stream)).await.context("HTTP/2 handshake")?;
+            tokio::spawn(connection);
+            return Ok(Self::Http2(sender));
+        }
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.context("HTTP/1.1 handshake")?;
+        tokio::spawn(connection);
+        Ok(Self::Http1(sender))
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    /// Whether another request may be sent now.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_ready(),
+            Self::Http2(sender) => sender.is_ready(),
+        }
+    }
+
+    pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
+        match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2(sender) => sender.try_send_request(request).await,
+        }
+        .map_err(|mut failed| Unsent {
+            never_left: failed.take_message().is_some(),
+            error: failed.into_error(),
+        })
+    }
+}
+
+fn config(route: &Route) -> anyhow::Result<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let mut config = match &route.trust {
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                roots.add(certificate.context("reading the certificates to trust")?)?;
+            }
+            builder.with_root_certificates(roots).with_no_client_auth()
+        }
+        None => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+            .with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![if route.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    Ok(config)
+}
+
+/// Accepts whoever answers, as `curl --insecure` does; signatures must still be right.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,101 @@
+//! `echo get URL`: requests, one after the other.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::{header, print};
+use crate::{
+    body,
+    client::{Payload, Pool, Route, Template},
+    units,
+};
+
+/// What to ask, and how to get there; shared with `load`.
+#[derive(Args, Debug)]
+pub(super) struct Target {
+    /// `http://` or `https://`
+    url: String,
+    #[arg(long, short = 'X', default_value = "GET")]
+    method: Method,
+    /// `name: value`; may be given several times
+    #[arg(long, short = 'H', value_parser = header)]
+    header: Vec<(HeaderName, HeaderValue)>,
+    /// Text to send
+    #[arg(long, short = 'd', conflicts_with = "body_bytes")]
+    body: Option<String>,
+    /// Send this much of a checksummed pattern
+    #[arg(long, value_parser = units::size)]
+    body_bytes: Option<u64>,
+    /// HTTP/2 by prior knowledge
+    #[arg(long)]
+    http2: bool,
+    /// Connect to this `host:port` instead of the URL's
+    #[arg(long)]
+    connect_to: Option<String>,
+    /// Trust only the certificates in this file; without it, any
+    #[arg(long)]
+    cacert: Option<std::path::PathBuf>,
+    /// The TLS server name to ask for
+    #[arg(long)]
+    sni: Option<String>,
+    /// How long to wait for a whole answer
+    #[arg(long, default_value = "30s", value_parser = units::duration)]
+    pub(super) timeout: Duration,
+}
+
+impl Target {
+    pub(super) fn template(&self) -> anyhow::Result<Template> {
+        let mut template = Template::get(&self.url)?;
+        template.method = self.method.clone();
+        template.headers = self.header.iter().cloned().collect::<HeaderMap>();
+        template.payload = match (&self.body, self.body_bytes) {
+            (Some(text), _) => Payload::Text(text.clone()),
+            (None, Some(length)) => Payload::Pattern(length),
+            (None, None) => Payload::Empty,
+        };
+        Ok(template)
+    }
+
+    pub(super) fn route(&self) -> anyhow::Result<Route> {
+        let read = |path: &std::path::PathBuf| {
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+        };
+        Ok(Route {
+            connect_to: self.connect_to.clone(),
+            http2: self.http2,
+            trust: self.cacert.as_ref().map(read).transpose()?,
+            server_name: self.sni.clone(),
+        })
+    }
+}
+
+/// The command.
+#[derive(Args, Debug)]
+pub struct Get {
+    #[command(flatten)]
+    target: Target,
+    /// How many requests
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+    /// Fail unless the answer is so many bytes of the pattern
+    #[arg(long, value_parser = units::size)]
+    expect_bytes: Option<u64>,
+}
+
+impl Get {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let (template, pool) = (self.target.template()?, Pool::new(self.target.route()?));
+        for _ in 0..self.count {
+            let answer = pool.send(&template, self.target.timeout).await?;
+            print(&answer)?;
+            if let Some(length) = self.expect_bytes {
+                let expected = body::expected(length).await;
+                anyhow::ensure!(answer.body == expected, "expected {expected:?}, received {:?}", answer.body);
+            }
+        }
+        Ok(())
+    }
+}
