@@ -14,6 +14,7 @@ pub mod mesh;
 pub mod mesh_config;
 pub mod meta;
 pub mod networking;
+pub mod reference;
 mod rules;
 pub mod security;
 pub mod selector;

@@ -22,11 +22,11 @@ message! {
     pub struct Components {
         /// The control plane, deployed as `istiod`.
         pub pilot: Option<PilotComponent>,
-        /// Gateways for traffic that enters the mesh. The first is `istio-ingressgateway` unless named otherwise.
+        /// Gateways for traffic that enters the mesh. Those of the profile stay; list one by name to change it.
         #[schemars(extend("maxItems" = 64, "x-kubernetes-list-type" = "map",
             "x-kubernetes-list-map-keys" = ["name", "namespace"]))]
         pub ingress_gateways: Vec<GatewayComponent>,
-        /// Gateways for traffic that leaves the mesh.
+        /// Gateways for traffic that leaves the mesh. Those of the profile stay; list one by name to change it.
         #[schemars(extend("maxItems" = 64, "x-kubernetes-list-type" = "map",
             "x-kubernetes-list-map-keys" = ["name", "namespace"]))]
         pub egress_gateways: Vec<GatewayComponent>,

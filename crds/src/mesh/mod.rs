@@ -51,7 +51,7 @@ message! {
         pub revision: Option<String>,
         /// Mesh-wide settings, written to ConfigMap `istio`; Istio's MeshConfig.
         pub mesh_config: Map<String, Value>,
-        /// Helm values as IstioOperator takes them; see the list of those that have an effect.
+        /// Helm values as IstioOperator takes them.
         pub values: Map<String, Value>,
         /// Control plane and gateways, one by one.
         pub components: Option<Components>,

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crds::definition;
+use crds::{definition, reference};
 use serde_json::Value;
 
 #[test]
@@ -26,5 +26,33 @@ fn every_file_is_plain_yaml_for_helm_and_small_enough_for_kubectl_apply() {
             !yaml.contains("x-default") && !yaml.contains("x-duration") && !yaml.contains("x-alias"),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn the_reference_pages_are_up_to_date() {
+    let docs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"));
+    let read = |name: &str| fs::read_to_string(docs.join(name)).unwrap();
+    let page = read("meshinstall.md");
+    let stale = "is stale: run `cargo run -p trysail-crds --bin generate-crds`";
+    let fresh = reference::refresh(&page, &reference::mesh_install_fields());
+    assert!(fresh.as_ref() == Some(&page), "meshinstall.md {stale}");
+    assert!(
+        reference::fields_without_effect_page() == read("fields-without-effect.md"),
+        "fields-without-effect.md {stale}"
+    );
+}
+
+#[test]
+fn every_example_of_the_meshinstall_page_is_accepted() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/meshinstall.md")).unwrap();
+    let examples: Vec<&str> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!examples.is_empty());
+    for yaml in examples {
+        let object: Value = serde_saphyr::from_str(yaml).expect(yaml);
+        assert_eq!(crds::check(&object), Some(crds::Report::default()), "{yaml}");
+        let install = crds::decode(&object).unwrap();
+        assert_eq!(crds::mesh::review(&install, None), crds::Report::default(), "{yaml}");
     }
 }
