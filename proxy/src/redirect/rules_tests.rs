@@ -1,0 +1,137 @@
+use super::*;
+use crate::redirect::{PlanError, RedirectFlags};
+use clap::Parser;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    flags: RedirectFlags,
+}
+
+fn plan(args: &str) -> Result<Plan, PlanError> {
+    let words = std::iter::once("redirect".to_owned()).chain(
+        args.split_whitespace().map(|word| if word == "''" { String::new() } else { word.to_owned() }),
+    );
+    Plan::from_flags(&Cli::try_parse_from(words).unwrap().flags, false)
+}
+
+fn rules(args: &str) -> String {
+    ruleset(&plan(args).unwrap())
+}
+
+const INJECTED: &str = "-p 15001 -z 15006 -u 1337 -m REDIRECT -i * -x '' -b * -d 15090,15021,15020";
+
+#[test]
+fn the_injected_flags_give_the_whole_table() {
+    let expected = r#"table inet trysail
+delete table inet trysail
+table inet trysail {
+	chain prerouting {
+		type nat hook prerouting priority -100; policy accept;
+		meta nfproto ipv6 return
+		meta l4proto tcp jump inbound
+	}
+	chain inbound {
+		tcp dport 15008 return
+		tcp dport { 15020, 15021, 15090 } return
+		meta l4proto tcp redirect to :15006
+	}
+	chain output {
+		type nat hook output priority -100; policy accept;
+		meta nfproto ipv6 return
+		meta l4proto tcp jump outbound
+	}
+	chain outbound {
+		oifname "lo" ip saddr 127.0.0.6 return
+		oifname "lo" ip6 saddr ::6 return
+		meta skuid { 1337 } oifname "lo" ip daddr != 127.0.0.1/32 tcp dport != 15008 meta l4proto tcp redirect to :15006
+		meta skuid { 1337 } oifname "lo" ip6 daddr != ::1 tcp dport != 15008 meta l4proto tcp redirect to :15006
+		meta skgid { 1337 } oifname "lo" ip daddr != 127.0.0.1/32 tcp dport != 15008 meta l4proto tcp redirect to :15006
+		meta skgid { 1337 } oifname "lo" ip6 daddr != ::1 tcp dport != 15008 meta l4proto tcp redirect to :15006
+		meta skuid != { 1337 } meta skgid != { 1337 } oifname "lo" return
+		meta skuid { 1337 } return
+		meta skgid { 1337 } return
+		ip daddr 127.0.0.1/32 return
+		ip6 daddr ::1 return
+		meta l4proto tcp redirect to :15001
+	}
+}
+"#;
+    assert_eq!(rules(INJECTED), expected);
+}
+
+#[test]
+fn each_flag_writes_its_rule() {
+    let cases = [
+        (
+            "-i 10.0.0.0/8,10.1.0.0/16,192.168.1.7",
+            "ip daddr { 10.0.0.0/8, 192.168.1.7/32 } meta l4proto tcp redirect to :15001",
+        ),
+        ("-i 10.0.0.0/8,fd00::/8 --dual-stack", "ip6 daddr { fd00::/8 } meta l4proto tcp redirect to :15001"),
+        ("-i * -x 169.254.0.0/16", "ip daddr { 169.254.0.0/16 } return"),
+        ("-i * -o 3306,5432", "tcp dport { 3306, 5432 } return"),
+        ("-q 8080", "tcp dport { 8080 } meta l4proto tcp redirect to :15001"),
+        ("-b 80,443", "tcp dport { 80, 443 } meta l4proto tcp redirect to :15006"),
+        ("-b * -d 22", "tcp dport { 22 } return"),
+        ("-c eth1,net2", "oifname { \"eth1\", \"net2\" } return"),
+        ("-c eth1", "iifname { \"eth1\" } return"),
+        ("-k vnet0 -i *", "iifname { \"vnet0\" } meta l4proto tcp redirect to :15001"),
+        (
+            "-k vnet0 -i 10.0.0.0/8",
+            "iifname { \"vnet0\" } ip daddr { 10.0.0.0/8 } meta l4proto tcp redirect to :15001",
+        ),
+        ("-u 1337,1338", "meta skuid { 1337, 1338 } return"),
+        ("-u 1337 -g 42", "meta skgid { 42 } return"),
+        ("--proxy-mark 0x539", "meta mark 1337 return"),
+        ("--proxy-mark 1337", "meta mark != 1337 oifname \"lo\" return"),
+        ("--owner-groups java,202", "meta skgid != { \"202\", \"java\" } return"),
+        ("--owner-groups-exclude backup", "meta skgid { \"backup\" } return"),
+        ("--drop-invalid", "ct state invalid drop"),
+        ("-p 16001 -i *", "meta l4proto tcp redirect to :16001"),
+    ];
+    for (flags, rule) in cases {
+        let text = rules(flags);
+        assert!(text.lines().any(|line| line.trim() == rule), "{flags} lacks {rule:?}:\n{text}");
+    }
+}
+
+#[test]
+fn nothing_is_captured_unless_it_is_asked_for() {
+    let text = rules("-p 15001");
+    assert!(!text.contains("redirect to :15001"), "{text}");
+}
+
+#[test]
+fn asking_for_loopback_captures_the_applications_own_calls() {
+    assert!(!rules("-i 127.0.0.0/8").contains("meta skuid != { 1337 }"));
+}
+
+#[test]
+fn ipv6_is_left_alone_only_where_the_pod_has_none() {
+    assert!(rules("-i *").contains("meta nfproto ipv6 return"));
+    assert!(!rules("-i * --dual-stack").contains("nfproto ipv6"));
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_by_flag() {
+    let cases = [
+        ("-m TPROXY", "flag -m: interception mode \"TPROXY\" is not supported; use REDIRECT"),
+        ("-b 80,http", "flag -b: \"http\" is not a port between 1 and 65535"),
+        ("-o 0", "flag -o: \"0\" is not a port between 1 and 65535"),
+        ("-i 10.0.0.0/33", "flag -i: \"10.0.0.0/33\" is not a CIDR such as 10.0.0.0/8 or fd00::/8"),
+        ("-x *", "flag -x: \"*\" is not a CIDR such as 10.0.0.0/8 or fd00::/8"),
+        ("-u root", "flag -u: \"root\" is not a user id"),
+        ("-c eth0;drop", "flag -c: \"eth0;drop\" is not the name of a network interface"),
+        (
+            "--loopback-cidr 10.0.0.0/8",
+            "flag --loopback-cidr: \"10.0.0.0/8\" is not an IPv4 range inside 127.0.0.0/8",
+        ),
+        (
+            "--owner-groups a --owner-groups-exclude b",
+            "flags --owner-groups and --owner-groups-exclude: give one of them, not both",
+        ),
+    ];
+    for (flags, message) in cases {
+        assert_eq!(plan(flags).unwrap_err().to_string(), message, "{flags}");
+    }
+}
