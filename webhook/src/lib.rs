@@ -8,5 +8,8 @@
 //!
 //! The pure halves are used offline too: `trysailctl kube-inject` and `analyze`, and the local mesh of `testkit`.
 
+pub mod admission;
 pub mod inject;
 pub mod validate;
+
+pub use admission::{Metrics, WebhookState, router};

@@ -13,11 +13,11 @@ pub(super) fn is_token(name: &str) -> bool {
 
 /// `@request.auth.claims.x` or `@request.auth.claims[x]`: not a header but a claim of the request's token.
 pub(super) fn is_claim(name: &str) -> bool {
-    let prefix = "@request.auth.claims";
-    if !name.to_lowercase().starts_with(prefix) {
+    const PREFIX: &str = "@request.auth.claims";
+    let Some((prefix, rest)) = name.split_at_checked(PREFIX.len()) else { return false };
+    if !prefix.eq_ignore_ascii_case(PREFIX) {
         return false;
     }
-    let rest = &name[prefix.len()..];
     (rest.starts_with('.') && rest.len() > 1)
         || (rest.starts_with('[') && rest.ends_with(']') && rest.len() > 2)
 }

@@ -33,7 +33,7 @@ fn pods_are_chosen_by_istios_rules() {
         )
     };
     let none = || json!({});
-    let cases = [
+    let cases = vec![
         (on(), pod("a", none(), none(), none()), None),
         (on(), pod("a", none(), none(), json!({"hostNetwork": true})), Some(SkipReason::HostNetwork)),
         (

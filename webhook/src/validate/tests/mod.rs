@@ -111,3 +111,55 @@ fn a_hostile_object_gets_a_short_answer() {
     let verdict = validate(&big, None);
     assert!(verdict.errors.len() == 50 && verdict.warnings.len() <= 50);
 }
+
+/// Paths of every value in a document.
+fn pointers(value: &Value, path: &str, all: &mut Vec<String>) {
+    all.push(path.to_owned());
+    let escape = |key: &str| key.replace('~', "~0").replace('/', "~1");
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, inner)| pointers(inner, &format!("{path}/{}", escape(key)), all));
+        }
+        Value::Array(items) => {
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, inner)| pointers(inner, &format!("{path}/{index}"), all));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn any_value_in_any_place_gets_an_answer() {
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e300),
+        json!(""),
+        json!("*"),
+        json!("%"),
+        json!("💥/é"),
+        json!("(((("),
+        json!("a".repeat(2000)),
+        json!([]),
+        json!([null]),
+        json!({}),
+        json!({"": {}}),
+        json!({"💥": "💥"}),
+    ];
+    for yaml in include_str!("../../../../crds/tests/it/objects/accepted.yaml").split("\n---\n") {
+        let object: Value = serde_saphyr::from_str(yaml).expect(yaml);
+        let mut places = Vec::new();
+        pointers(&object, "", &mut places);
+        for place in places {
+            for value in &odd {
+                let mut object = object.clone();
+                *object.pointer_mut(&place).expect(&place) = value.clone();
+                let verdict = validate(&object, Some(&object));
+                assert!(verdict.errors.iter().all(|error| !error.message.is_empty()));
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The HTTP edge: AdmissionReviews in, verdicts out. Mounted by the control plane on its webhook port.
+//!
+//! Whatever comes in gets an answer that says what is wrong with it: no JSON, too much of it, too slow, no object.
+
+mod inject;
+mod metrics;
+mod review;
+mod validate;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+pub use self::metrics::Metrics;
+use self::review::{Answer, Request};
+use crate::inject::InjectContext;
+
+/// As much as the API server itself accepts of an object.
+pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
+/// The API server gives up after ten seconds by default.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub struct WebhookState {
+    /// Configuration of injection; whoever watches the ConfigMaps replaces it.
+    pub context: Arc<ArcSwap<InjectContext>>,
+    /// Counters, registered by [`Metrics::register`].
+    pub metrics: Metrics,
+}
+
+/// Routes `POST /inject` and `POST /validate`.
+pub fn router(state: WebhookState) -> Router {
+    Router::new()
+        .route("/inject", post(serve_inject))
+        .route("/validate", post(serve_validate))
+        .with_state(state)
+}
+
+async fn serve_inject(State(state): State<WebhookState>, body: Body) -> Response {
+    let timer = state.metrics.injection_started();
+    let response = match request(body).await {
+        Ok(request) => inject::answer(request, &state.context.load(), &state.metrics).into_response(),
+        Err(problem) => {
+            state.metrics.injection_failed();
+            problem.into_response()
+        }
+    };
+    timer.observe();
+    response
+}
+
+async fn serve_validate(State(state): State<WebhookState>, body: Body) -> Response {
+    match request(body).await {
+        Ok(request) => validate::answer(&request, &state.metrics).into_response(),
+        Err(problem) => {
+            state.metrics.unreadable_review();
+            problem.into_response()
+        }
+    }
+}
+
+/// Why there is no review to answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RequestProblem {
+    #[error("the body is larger than {BODY_LIMIT} bytes, the most an object may have")]
+    TooLarge,
+    #[error("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs())]
+    TooSlow,
+    #[error("the body could not be read: {0}")]
+    Broken(String),
+    #[error("the body is not JSON: {0}; send an AdmissionReview of admission.k8s.io/v1")]
+    NotJson(String),
+    #[error("{0}; send an AdmissionReview of admission.k8s.io/v1 with a request")]
+    NoReview(String),
+}
+
+impl IntoResponse for RequestProblem {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken(_) | Self::NotJson(_) | Self::NoReview(_) => StatusCode::BAD_REQUEST,
+        };
+        tracing::warn!(status = status.as_u16(), "admission request refused: {self}");
+        (status, format!("{self}\n")).into_response()
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        Json(self.to_review()).into_response()
+    }
+}
+
+async fn request(body: Body) -> Result<Request, RequestProblem> {
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect());
+    let bytes: Bytes = match collected.await {
+        Err(_) => return Err(RequestProblem::TooSlow),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(RequestProblem::TooLarge),
+        Ok(Err(error)) => return Err(RequestProblem::Broken(error.to_string())),
+        Ok(Ok(collected)) => collected.to_bytes(),
+    };
+    Request::read(&bytes)
+}

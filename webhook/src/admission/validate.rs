@@ -1,0 +1,50 @@
+//! `/validate`: an object in, errors and warnings out.
+
+use serde_json::Value;
+
+use super::{
+    Metrics,
+    review::{Answer, Request},
+};
+use crate::validate::validate;
+
+/// kubectl shows 256 characters of a warning, and a few warnings.
+const LONGEST_WARNING: usize = 256;
+const MOST_WARNINGS: usize = 20;
+
+/// Answers a review of an object.
+pub(super) fn answer(request: &Request, metrics: &Metrics) -> Answer {
+    let Some(object) = &request.object else {
+        if request.operation == "DELETE" {
+            return request.allow(Vec::new());
+        }
+        metrics.unreadable_review();
+        return request.deny("request.object is missing; there is nothing to validate", Vec::new());
+    };
+    if object.get("kind").and_then(Value::as_str).is_none() {
+        metrics.unreadable_review();
+        return request.deny("request.object has no kind; there is nothing to validate", Vec::new());
+    }
+    // Whoever removes the last finalizer must not be stopped by an old object's errors.
+    if object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
+        return request.allow(Vec::new());
+    }
+    let verdict = validate(object, request.old_object.as_ref());
+    let warnings = verdict.warnings.iter().take(MOST_WARNINGS).map(|warning| shorten(warning)).collect();
+    if verdict.is_accepted() {
+        metrics.validated(object, true);
+        return request.allow(warnings);
+    }
+    metrics.validated(object, false);
+    let refusal = verdict.refusal(object);
+    tracing::info!(namespace = request.namespace, "object refused: {refusal}");
+    request.deny(refusal, warnings)
+}
+
+fn shorten(warning: &str) -> String {
+    if warning.chars().count() <= LONGEST_WARNING {
+        return warning.to_owned();
+    }
+    let start: String = warning.chars().take(LONGEST_WARNING - 1).collect();
+    format!("{start}…")
+}
