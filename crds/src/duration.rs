@@ -170,6 +170,19 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_back(nanos in 0..i64::MAX as u64) {
+            let duration = Duration(time::Duration::from_nanos(nanos));
+            proptest::prop_assert_eq!(duration.to_string().parse::<Duration>().unwrap(), duration);
+        }
+
+        #[test]
+        fn no_text_is_too_odd(text in "[-+0-9.a-zµ]{0,40}") {
+            let _ = text.parse::<Duration>();
+        }
+    }
+
     #[test]
     fn refuses_with_the_text_and_a_remedy() {
         for text in ["", "5", "s", ".s", "1.2.3s", "-1s", "1 s", "1d", "999999999999h", "1s!", "١s"] {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 pub use self::unknown::UnknownField;
 use self::walk::Checker;
-use crate::definition::{Definition, schema_of};
+use crate::definition::{Definition, shared_schema_of};
 
 /// One thing that is wrong with an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,13 +77,13 @@ pub fn decode<K: DeserializeOwned>(object: &Value) -> Result<K, DecodeError> {
 }
 
 /// Turns a part of an object, or a document that is no Kubernetes object, into its type.
-pub fn decode_part<T: DeserializeOwned + JsonSchema>(value: &Value) -> Result<T, DecodeError> {
+pub fn decode_part<T: DeserializeOwned + JsonSchema + 'static>(value: &Value) -> Result<T, DecodeError> {
     finish(value, String::new(), check_part::<T>(value).problems)
 }
 
 /// Checks a part of an object against the schema of its type.
-pub fn check_part<T: JsonSchema>(value: &Value) -> Report {
-    let root = schema_of::<T>();
+pub fn check_part<T: JsonSchema + 'static>(value: &Value) -> Report {
+    let root = shared_schema_of::<T>();
     let mut checker = Checker::new("", &root);
     checker.value(&root, value);
     checker.report

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::structural::{DURATION, relax, schema_of};
+pub(crate) use self::structural::{DURATION, relax, schema_of, shared_schema_of};
 pub use self::table::DEFINITIONS;
 
 /// What a kind's CustomResourceDefinition says besides the schema.

@@ -1,5 +1,8 @@
 //! From schemars' JSON schema to the structural schema a Kubernetes API server accepts.
 
+use std::{any::TypeId, collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -16,6 +19,13 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     walk(&mut schema, &mut make_structural);
     schema
+}
+
+/// As [`schema_of`], made once for each type.
+pub(crate) fn shared_schema_of<T: JsonSchema + 'static>() -> Arc<Value> {
+    static MADE: Mutex<BTreeMap<TypeId, Arc<Value>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock();
+    Arc::clone(made.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(schema_of::<T>())))
 }
 
 /// Makes a Kubernetes type an overlay: nothing is required, and the long descriptions go.

@@ -153,8 +153,9 @@ fn any_value_in_any_place_gets_an_answer() {
         let object: Value = serde_saphyr::from_str(yaml).expect(yaml);
         let mut places = Vec::new();
         pointers(&object, "", &mut places);
-        for place in places {
-            for value in &odd {
+        // Each place meets some of the values, each value many places.
+        for (index, place) in places.into_iter().enumerate() {
+            for value in odd.iter().cycle().skip(index * 4).take(4) {
                 let mut object = object.clone();
                 *object.pointer_mut(&place).expect(&place) = value.clone();
                 let verdict = validate(&object, Some(&object));
