@@ -1,10 +1,11 @@
 //! DestinationRule, as written and merged with others for the same host.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crds::networking::{DestinationRuleSpec, Subset, TrafficPolicy};
 
-use crate::value::{ExportTo, Labels, Meta, NamespacedName, Text, resolve_host};
+use crate::value::{ExportTo, Labels, Meta, NamespacedName, Text, intern, resolve_host};
 
 /// How clients talk to a host.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,23 @@ impl DestinationRule {
             subsets: spec.subsets,
             meta,
         }
+    }
+
+    /// Keys of client labels that it asks for: its selector's, and those that failover goes by.
+    pub(crate) fn label_keys(&self) -> Vec<Text> {
+        let policies = self.policy.as_deref().into_iter();
+        let policies = policies.chain(self.subsets.iter().filter_map(|subset| subset.traffic_policy.as_ref()));
+        let balancers = policies.flat_map(|policy| {
+            let of_ports = policy.port_level_settings.iter().filter_map(|port| port.load_balancer.as_ref());
+            policy.load_balancer.iter().chain(of_ports)
+        });
+        let priorities = balancers
+            .filter_map(|balancer| balancer.locality_lb_setting.as_ref())
+            .flat_map(|setting| &setting.failover_priority)
+            .map(|entry| intern(entry.split('=').next().unwrap_or_default()));
+        let keys: BTreeSet<Text> =
+            self.selector.iter().map(|(key, _)| key.clone()).chain(priorities).collect();
+        keys.into_iter().collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crds::networking::{CaptureMode, IstioEgressListener, IstioIngressListener, SidecarSpec};
+use crds::networking::{CaptureMode, ConnectionPoolSettings, IstioEgressListener, IstioIngressListener, SidecarSpec};
 
 use super::OutboundMode;
 use crate::value::{Labels, Meta, Protocol, Text, host_matches, intern, is_wildcard, resolve_host};
@@ -18,6 +18,8 @@ pub struct Sidecar {
     pub egress: Vec<EgressListener>,
     /// What the workload serves, instead of what services say.
     pub ingress: Vec<IstioIngressListener>,
+    /// Limits of connections to the workload.
+    pub inbound_pool: Option<ConnectionPoolSettings>,
     /// What happens to traffic to unknown destinations; none means the mesh's default.
     pub outbound: Option<OutboundMode>,
 }
@@ -99,6 +101,7 @@ impl Sidecar {
             selector: Labels::of(selector),
             egress: spec.egress.iter().filter_map(|listener| egress(listener, &namespace, domain)).collect(),
             ingress: spec.ingress,
+            inbound_pool: spec.inbound_connection_pool,
             outbound: mode.map(|mode| OutboundMode::from_name(mode.as_str())),
             meta,
         }

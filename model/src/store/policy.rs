@@ -41,8 +41,8 @@ impl Store {
         for rule in change.both() {
             self.merge_rules(&name.namespace, &rule.host);
         }
-        let old_keys = change.old.as_ref().map_or_else(Vec::new, |rule| keys(&rule.selector));
-        let new_keys = change.new.as_ref().map_or_else(Vec::new, |rule| keys(&rule.selector));
+        let old_keys = change.old.as_ref().map_or_else(Vec::new, |rule| rule.label_keys());
+        let new_keys = change.new.as_ref().map_or_else(Vec::new, |rule| rule.label_keys());
         let mesh = Arc::make_mut(&mut self.mesh);
         changes.selector_keys |= recount(&mut mesh.sidecar_label_keys, &old_keys, &new_keys);
         changes.merge(Changes { destination_rules: [(name.clone(), change)].into(), ..Changes::default() });

@@ -1,0 +1,195 @@
+//! Clusters of services, seen from their clients: one per port, and one more per subset.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crds::networking::SimpleLb;
+use model::config::MergedRule;
+use model::{Endpoints, Mesh, Protocol, Registry, Resolution, Service, ServicePort};
+use serde_json::json;
+use xds::ResourceType;
+use xds::names::ClusterName;
+
+use super::{Upstream, as_downstream, http2, load_balancer, of_type, pool, set_http_options, tls};
+use crate::context::Context;
+use crate::endpoints::{self, Locality};
+use crate::policy::Policy;
+use crate::proto::{ads, cluster, duration};
+use crate::resource::Resource;
+use crate::wire;
+use cluster::cluster::DiscoveryType;
+use prost::Message;
+
+/// Field number of `Cluster.metadata`.
+const METADATA: u32 = 25;
+/// Field number of `Cluster.load_assignment`.
+const LOAD_ASSIGNMENT: u32 = 33;
+
+/// Names of all clusters that a service has or can have had: every port with every subset that any rule names.
+pub(crate) fn names(mesh: &Mesh, service: &Service, subsets: &BTreeSet<String>) -> Vec<String> {
+    let mut all = subsets.clone();
+    for hosts in mesh.destination_rules.values() {
+        for candidate in model::host_candidates(&service.key.host) {
+            let rules = hosts.get(candidate.as_str()).into_iter().flat_map(|rules| rules.iter());
+            all.extend(rules.flat_map(|rule| &rule.subsets).map(|subset| subset.name.clone()));
+        }
+    }
+    all.insert(String::new());
+    let name = |port: &ServicePort, subset: &String| {
+        ClusterName::outbound(port.number, subset, &service.key.host).to_string()
+    };
+    service.ports.iter().flat_map(|port| all.iter().map(move |subset| name(port, subset))).collect()
+}
+
+/// How the endpoints of a service are found, after a load balancer that wants the original destination.
+pub(crate) fn discovery(service: &Service, policy: &Policy<'_>) -> DiscoveryType {
+    let simple = policy.load_balancer.and_then(|settings| settings.simple);
+    match service.resolution {
+        _ if simple == Some(SimpleLb::Passthrough) => DiscoveryType::OriginalDst,
+        Resolution::Endpoints => DiscoveryType::Eds,
+        Resolution::Dns => DiscoveryType::StrictDns,
+        Resolution::DnsRoundRobin => DiscoveryType::LogicalDns,
+        // Without addresses, a name that is resolved by no one can only go where the app sent it.
+        Resolution::Passthrough => DiscoveryType::OriginalDst,
+    }
+}
+
+/// All clusters of a service.
+pub(crate) fn outbound(context: &Context<'_>, service: &Arc<Service>) -> Vec<Arc<Resource>> {
+    let rule = context.rule(service);
+    let mut clusters = Vec::new();
+    for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
+        let subsets = rule.into_iter().flat_map(|rule| &rule.subsets).map(|subset| subset.name.as_str());
+        for subset in std::iter::once("").chain(subsets) {
+            clusters.push(remembered(context, service, port, rule, subset));
+        }
+    }
+    clusters
+}
+
+fn remembered(
+    context: &Context<'_>,
+    service: &Arc<Service>,
+    port: &ServicePort,
+    rule: Option<&Arc<MergedRule>>,
+    subset: &str,
+) -> Arc<Resource> {
+    let name = ClusterName::outbound(port.number, subset, &service.key.host);
+    let policy = Policy::of(&context.mesh.settings, rule.map(|rule| &**rule), subset, port.number);
+    let kind = discovery(service, &policy);
+    let endpoints = context.mesh.endpoints.get(&service.key);
+    let mut inputs = context.inputs();
+    inputs.object(service).optional(rule);
+    let namespace_mode = context.mesh.mutual_tls(&service.key.namespace, &model::Labels::default()).mode;
+    inputs.word(namespace_mode as u64);
+    match kind {
+        // Of the endpoints only their identities show.
+        DiscoveryType::Eds => {
+            for (namespace, account) in endpoints.into_iter().flat_map(|endpoints| endpoints.accounts.iter())
+            {
+                inputs.text(namespace).text(account);
+            }
+        }
+        _ => {
+            inputs.optional(endpoints);
+        }
+    }
+    let locality = Locality::new(context, &policy);
+    if matches!(kind, DiscoveryType::StrictDns | DiscoveryType::LogicalDns) {
+        locality.add_to(&mut inputs);
+    }
+    context.memo.resource(ResourceType::Cluster, &name.to_string(), inputs, || {
+        build(context, service, port, rule.map(|rule| &**rule), name, endpoints.map(|known| &**known))
+    })
+}
+
+fn build(
+    context: &Context<'_>,
+    service: &Service,
+    port: &ServicePort,
+    rule: Option<&MergedRule>,
+    name: ClusterName<'_>,
+    endpoints: Option<&Endpoints>,
+) -> Arc<Resource> {
+    let settings = &context.mesh.settings;
+    let policy = Policy::of(settings, rule, name.subset, port.number);
+    let locality = Locality::new(context, &policy);
+    let kind = discovery(service, &policy);
+    let mut cluster = cluster::Cluster {
+        name: name.to_string(),
+        alt_stat_name: format!("{name};"),
+        cluster_discovery_type: of_type(kind),
+        common_lb_config: Some(cluster::cluster::CommonLbConfig::default()),
+        ..Default::default()
+    };
+    let mut options = Upstream::default();
+    if port.protocol.is_http2() {
+        http2(&mut options);
+    } else if port.protocol == Protocol::Auto && !context.is_gateway() {
+        as_downstream(&mut options);
+    }
+    match kind {
+        DiscoveryType::Eds => cluster.eds_cluster_config = Some(eds(&name)),
+        DiscoveryType::StrictDns | DiscoveryType::LogicalDns => {
+            dns(context, &mut cluster);
+        }
+        _ => {}
+    }
+    pool::upgrade(settings, &policy, port.protocol.is_http(), &mut options);
+    pool::apply(settings, &policy, &mut cluster, &mut options);
+    if let Some(outlier) = policy.outlier {
+        pool::eject(outlier, &mut cluster, &mut options);
+    }
+    load_balancer::apply(policy.load_balancer, &locality, &mut cluster);
+    let peer = tls::Peer { context: *context, service, endpoints, protocol: port.protocol, sni: name.sni() };
+    tls::apply(policy.tls, &peer, &mut cluster, &mut options);
+    set_http_options(&mut cluster, options);
+    let inline = cluster.cluster_discovery_type != of_type(DiscoveryType::OriginalDst)
+        && matches!(kind, DiscoveryType::StrictDns | DiscoveryType::LogicalDns);
+    let mut body = cluster.encode_to_vec();
+    if inline {
+        let target = endpoints::Target { service, port, rule, subset: name.subset };
+        wire::append(
+            &mut body,
+            LOAD_ASSIGNMENT,
+            &endpoints::assignment(context, &target, endpoints, &locality),
+        );
+    }
+    wire::append(&mut body, METADATA, &metadata(service, port, rule, name.subset));
+    Resource::new(&cluster.name, body)
+}
+
+fn eds(name: &ClusterName<'_>) -> cluster::cluster::EdsClusterConfig {
+    cluster::cluster::EdsClusterConfig { eds_config: Some(ads()), service_name: name.to_string() }
+}
+
+fn dns(context: &Context<'_>, cluster: &mut cluster::Cluster) {
+    use cluster::cluster::DnsLookupFamily;
+    cluster.dns_lookup_family =
+        if context.view.ipv6 { DnsLookupFamily::V6Only } else { DnsLookupFamily::V4Only }.into();
+    // These move into an extension of their own in newer Envoys, which still read them here.
+    #[allow(deprecated)]
+    {
+        cluster.dns_refresh_rate = duration(context.mesh.settings.config.dns_refresh_rate());
+        cluster.respect_dns_ttl = true;
+    }
+}
+
+/// Where the cluster comes from, for telemetry and for people.
+fn metadata(service: &Service, port: &ServicePort, rule: Option<&MergedRule>, subset: &str) -> Vec<u8> {
+    let key = &service.key;
+    let mut istio = json!({
+        "services": [{"host": &*key.host, "name": &*service.name, "namespace": &*key.namespace}],
+        "default_original_port": port.number,
+    });
+    if service.registry == Registry::ServiceEntry && service.external {
+        istio["external"] = true.into();
+    }
+    if let Some(source) = rule.and_then(|rule| rule.sources.first()) {
+        istio["config"] = crate::origin::path("destination-rule", source).into();
+    }
+    if !subset.is_empty() {
+        istio["subset"] = subset.into();
+    }
+    wire::metadata(&[("istio", istio)])
+}

@@ -1,0 +1,140 @@
+//! All resources of a view, from nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{Mesh, Protocol, Service, Text, is_wildcard};
+use xds::ResourceType;
+use xds::names;
+
+use crate::context::Context;
+use crate::listener::{Unit, has_http_listener, units_of};
+use crate::memo::Memo;
+use crate::resource::{Resource, Resources};
+use crate::route::Host;
+use crate::view::ProxyView;
+use crate::{cluster, endpoints, gateway, listener, route};
+
+/// Resources by type.
+pub(crate) type Set = Vec<(ResourceType, Arc<Resource>)>;
+
+/// Generates everything that a view has. What other views of the same mesh share with it is not generated again.
+pub fn generate(mesh: &Mesh, view: &ProxyView, memo: &Memo) -> Resources {
+    let context = Context::new(mesh, view, memo);
+    let mut all = Resources::default();
+    let mut insert = |set: Set| set.into_iter().for_each(|(kind, resource)| all.insert(kind, resource));
+    insert(fixed(&context));
+    for service in mesh.services.values() {
+        insert(of_service(&context, service));
+    }
+    if context.is_gateway() {
+        insert(gateway::gateway(&context));
+        return all;
+    }
+    insert(own(&context));
+    let mut units: BTreeSet<Unit> = BTreeSet::new();
+    let mut hosts: BTreeSet<(u16, &Text)> = BTreeSet::new();
+    for service in mesh.services.values() {
+        units.extend(units_of(service));
+        hosts.extend(service.ports.iter().map(|port| (port.number, &service.key.host)));
+    }
+    for unit in units {
+        insert(
+            listener::outbound(&context, unit).map(|one| (ResourceType::Listener, one)).into_iter().collect(),
+        );
+    }
+    let mut http_ports: BTreeSet<u16> = BTreeSet::new();
+    for port in mesh.services_on.keys().filter(|port| has_http_listener(&context, **port)) {
+        http_ports.insert(*port);
+        insert(vec![(ResourceType::VirtualHost, route::catch_all(&context, &names::outbound_route(*port)))]);
+    }
+    for (port, host) in hosts {
+        insert(of_host(&context, host, port, http_ports.contains(&port)));
+    }
+    if http_ports.contains(&80) {
+        for host in mesh.mesh_routes.keys() {
+            insert(of_other(&context, host));
+        }
+    }
+    for port in http_ports {
+        let name = names::outbound_route(port);
+        let configuration = frame(&context, &name, &all);
+        all.insert(ResourceType::Route, configuration);
+    }
+    all
+}
+
+/// What does not depend on any object.
+pub(crate) fn fixed(context: &Context<'_>) -> Set {
+    let mut set: Set =
+        cluster::builtin(context).into_iter().map(|one| (ResourceType::Cluster, one)).collect();
+    if !context.is_gateway() {
+        set.push((ResourceType::Listener, listener::virtual_outbound(context)));
+    }
+    set
+}
+
+/// The workload's own ports.
+pub(crate) fn own(context: &Context<'_>) -> Set {
+    let ports = listener::inbound_ports(context);
+    let mut set: Set =
+        ports.iter().map(|port| (ResourceType::Cluster, cluster::inbound(context, port))).collect();
+    set.push((ResourceType::Listener, listener::virtual_inbound(context, &ports)));
+    set
+}
+
+/// Clusters and endpoints of a service, if the view needs them.
+pub(crate) fn of_service(context: &Context<'_>, service: &Arc<Service>) -> Set {
+    if !context.scope.needs(service) || !context.scope.chooses(service) {
+        return Set::new();
+    }
+    let clusters = cluster::outbound(context, service).into_iter().map(|one| (ResourceType::Cluster, one));
+    clusters.chain(endpoints_of(context, service)).collect()
+}
+
+/// Endpoints of a service that the view needs.
+pub(crate) fn endpoints_of<'a>(
+    context: &Context<'a>,
+    service: &'a Arc<Service>,
+) -> impl Iterator<Item = (ResourceType, Arc<Resource>)> + use<'a> {
+    endpoints::outbound(context, service).into_iter().map(|one| (ResourceType::Endpoints, one))
+}
+
+/// Virtual hosts, and routes of its own, of a host on a port.
+pub(crate) fn of_host(context: &Context<'_>, host: &str, port: u16, on_wildcard: bool) -> Set {
+    let mut set = Set::new();
+    let Some(service) = context.scope.service(host) else { return set };
+    let Some(protocol) = service.port(port).map(|port| port.protocol) else { return set };
+    let http = protocol.is_http() || protocol == Protocol::Auto;
+    if !http || !context.scope.sees(service, Some(port)) {
+        return set;
+    }
+    let host = Host::Service(service);
+    if on_wildcard {
+        let name = names::outbound_route(port);
+        set.extend(
+            route::virtual_host(context, &name, host, port).map(|one| (ResourceType::VirtualHost, one)),
+        );
+    }
+    if protocol == Protocol::Auto && !service.addresses.is_empty() {
+        let name = names::detected_route(&service.key.host, port);
+        let own = route::virtual_host(context, &name, host, port);
+        set.push((ResourceType::Route, route::configuration(context, &name, own.iter())));
+        set.extend(own.map(|one| (ResourceType::VirtualHost, one)));
+    }
+    set
+}
+
+/// The virtual host of a host that only a VirtualService speaks for.
+pub(crate) fn of_other(context: &Context<'_>, host: &Text) -> Set {
+    let name = names::outbound_route(80);
+    let speaks = route::is_other(context, host) && !(is_wildcard(host) && host.len() < 3);
+    let virtual_host = speaks.then(|| route::virtual_host(context, &name, Host::Other(host), 80)).flatten();
+    virtual_host.map(|one| (ResourceType::VirtualHost, one)).into_iter().collect()
+}
+
+/// A route configuration around the virtual hosts that the view has.
+pub(crate) fn frame(context: &Context<'_>, name: &str, all: &Resources) -> Arc<Resource> {
+    let prefix = format!("{name}/");
+    route::configuration(context, name, all.with_prefix(ResourceType::VirtualHost, &prefix))
+}

@@ -1,0 +1,127 @@
+//! Virtual hosts of a sidecar's outbound traffic.
+
+use std::sync::Arc;
+
+use model::config::VirtualService;
+use model::{Service, Text, is_wildcard};
+use xds::ResourceType;
+use xds::names::{self, ClusterName};
+
+use super::{Binding, Encoded, default_route, domains, encode_virtual_host, hash, rule, rules};
+use crate::context::Context;
+use crate::proto::route;
+use crate::resource::Resource;
+
+/// Whom a virtual host is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Host<'a> {
+    /// A service.
+    Service(&'a Arc<Service>),
+    /// A host that no service declares on this port, but a VirtualService speaks for.
+    Other(&'a Text),
+}
+
+impl Host<'_> {
+    fn name(&self) -> &Text {
+        match self {
+            Self::Service(service) => &service.key.host,
+            Self::Other(host) => host,
+        }
+    }
+}
+
+/// The gateways of a sidecar, in lists of them.
+fn mesh() -> [String; 1] {
+    ["mesh".to_owned()]
+}
+
+/// The virtual host of a host on a port, within a route configuration. None if nothing speaks for it.
+///
+/// In the routes of one service whose protocol is detected, the only virtual host takes every name.
+pub(crate) fn virtual_host(
+    context: &Context<'_>,
+    route_name: &str,
+    host: Host<'_>,
+    port: u16,
+) -> Option<Arc<Resource>> {
+    let candidates: Vec<&Arc<VirtualService>> = match host {
+        Host::Service(service) => {
+            context.mesh.virtual_services_for(&service.key.host, context.scope).collect()
+        }
+        Host::Other(host) => {
+            let listed = context.mesh.mesh_routes.get(host).into_iter().flat_map(|list| list.iter());
+            listed.filter(|service| context.scope.sees_routes(service)).collect()
+        }
+    };
+    if candidates.is_empty() && matches!(host, Host::Other(_)) {
+        return None;
+    }
+    let name = names::virtual_host(host.name(), port);
+    let resource_name = names::virtual_host_resource(route_name, &name);
+    let mut inputs = context.inputs();
+    inputs.text(&context.view.namespace).text(&context.view.dns_domain);
+    for service in &candidates {
+        rule::depends(context, service, &mut inputs);
+    }
+    let domains = match host {
+        Host::Service(_) if route_name.contains(':') => vec!["*".to_owned()],
+        Host::Service(service) => domains::domains(context, service, port),
+        Host::Other(host) => vec![host.to_string()],
+    };
+    // Which names are free depends on other services, so the names themselves are part of the key.
+    for domain in &domains {
+        inputs.text(&model::intern(domain));
+    }
+    if let Host::Service(service) = host {
+        inputs.object(service).optional(context.rule(service));
+    }
+    let routes = || {
+        let binding = Binding { port, tls: false, gateways: &mesh() };
+        let first = candidates.iter().map(|service| rules(context, service, &binding));
+        first.into_iter().find(|routes| !routes.is_empty())
+    };
+    if let Host::Other(_) = host
+        && routes().is_none()
+    {
+        return None;
+    }
+    Some(context.memo.resource(ResourceType::VirtualHost, &resource_name, inputs, || {
+        let routes = routes().unwrap_or_else(|| match host {
+            Host::Service(service) => vec![default(context, service, port)],
+            Host::Other(_) => Vec::new(),
+        });
+        let frame =
+            route::VirtualHost { name, domains, include_request_attempt_count: true, ..Default::default() };
+        Resource::new(&resource_name, encode_virtual_host(&frame, &routes))
+    }))
+}
+
+fn default(context: &Context<'_>, service: &Service, port: u16) -> Encoded {
+    let key = &service.key;
+    let cluster = ClusterName::outbound(port, "", &key.host).to_string();
+    let hash = hash::http(context, &key.host, &key.namespace, "", port);
+    default_route(
+        &context.mesh.settings,
+        cluster,
+        format!("{}:{port}/*", key.host),
+        hash.into_iter().collect(),
+    )
+}
+
+/// Hosts of VirtualServices that no service declares on port 80, where people expect such hosts to be routed.
+pub(crate) fn is_other(context: &Context<'_>, host: &str) -> bool {
+    if host == "*" {
+        return false;
+    }
+    let http_here = |service: &Service| {
+        service.port(80).is_some_and(|port| port.protocol.is_http() || port.protocol == model::Protocol::Auto)
+            && context.scope.sees(service, Some(80))
+    };
+    if is_wildcard(host) {
+        let on_port = context.mesh.services_on.get(&80).into_iter().flatten();
+        let mut services = on_port.filter_map(|key| context.mesh.services.get(key));
+        !services.any(|service| model::host_matches(host, &service.key.host) && http_here(service))
+    } else {
+        !context.scope.service(host).is_some_and(|service| http_here(service))
+    }
+}
