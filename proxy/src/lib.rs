@@ -4,4 +4,15 @@
 //! takes it. `request` carries requests through their stages, `tcp` carries everything else. `snapshot` is the
 //! configuration in force, made by `config` from what `subscribe` receives. `runtime` owns the threads.
 
+pub mod bootstrap;
+pub mod clock;
+pub mod drain;
+pub mod identity;
+pub mod listen;
+pub mod redirect;
+pub mod request;
+pub mod runtime;
 pub mod snapshot;
+pub mod stage;
+pub mod tcp;
+pub mod upstream;

@@ -86,6 +86,16 @@ pub struct FilterChain {
     pub transport_timeout: Option<Duration>,
     /// What is done with its connections.
     pub network: Network,
+    /// A hash of what it was compiled from. A chain with the same name and fingerprint is the same chain, and its
+    /// connections outlive an update of their listener.
+    pub fingerprint: u64,
+}
+
+impl FilterChain {
+    /// Whether `other` does the same.
+    pub fn same(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || (self.name == other.name && self.fingerprint == other.fingerprint)
+    }
 }
 
 /// What is done with a connection.
@@ -320,4 +330,13 @@ impl Listeners {
     pub fn owner(&self, destination: SocketAddr) -> Option<&Arc<Listener>> {
         self.by_address.get(&destination).or_else(|| self.by_port.get(&destination.port()))
     }
+
+    /// The listener that has a socket on exactly this address.
+    pub fn bound_to(&self, address: SocketAddr) -> Option<&Arc<Listener>> {
+        self.bound().find(|listener| listener.addresses.contains(&address))
+    }
 }
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;

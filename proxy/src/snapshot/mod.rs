@@ -24,6 +24,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::{ArcSwap, cache::Cache};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 pub use self::{
     cluster::Cluster,
@@ -101,12 +102,13 @@ pub struct Live {
     current: ArcSwap<Snapshot>,
     // Serialises publishers, so that an update is never lost between a read and a write.
     publishing: Mutex<()>,
+    version: watch::Sender<u64>,
 }
 
 impl Live {
     /// Starts from `snapshot`.
     pub fn new(snapshot: Snapshot) -> Arc<Self> {
-        Arc::new(Self { current: ArcSwap::from_pointee(snapshot), publishing: Mutex::new(()) })
+        Arc::new(Self { current: ArcSwap::from_pointee(snapshot), ..Self::default() })
     }
 
     /// The snapshot in force.
@@ -119,6 +121,12 @@ impl Live {
         let _turn = self.publishing.lock();
         let next = change(&self.current.load());
         self.current.store(Arc::new(next));
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Tells of every change from now on.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// A reader for one thread: it costs one atomic load as long as nothing has changed.

@@ -802,3 +802,7 @@ pub struct Cors {
     /// Switched off.
     pub disabled: bool,
 }
+
+#[cfg(test)]
+#[path = "route_tests.rs"]
+mod tests;

@@ -1,0 +1,10 @@
+//! Tests of the proxy that need real sockets, processes or network namespaces.
+
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod redirect;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod tcp;
