@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
@@ -32,9 +34,19 @@ pub fn client_config(
     peers: PeerNames,
     alpn: &[&[u8]],
 ) -> Result<Arc<ClientConfig>, PkiError> {
+    client_config_with_versions(identity, peers, alpn, rustls::DEFAULT_VERSIONS)
+}
+
+/// The same, for these versions of TLS only.
+pub fn client_config_with_versions(
+    identity: Arc<Identity>,
+    peers: PeerNames,
+    alpn: &[&[u8]],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<Arc<ClientConfig>, PkiError> {
     let verifier = Arc::new(Verifier { identity: identity.clone(), peers });
     let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|e| PkiError::crypto("configuring TLS", e))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)

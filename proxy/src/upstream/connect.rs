@@ -1,0 +1,200 @@
+//! Makes connections: socket options, source address, packet mark, time limit, TLS.
+
+use std::{
+    borrow::Cow,
+    io,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::sys::socket::{setsockopt, sockopt};
+use pki::tls::peer_id;
+use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive as Probes};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    error::{ResetReason, SendError},
+    io::{Io, Link},
+    tls::{ClientConfigs, Wire},
+};
+use crate::snapshot::cluster::{ClusterConfig, Endpoint, TcpKeepalive, Transport, UpstreamTls};
+
+/// Where and how to connect.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    pub(super) wire: Wire,
+    tls: Option<Arc<UpstreamTls>>,
+    /// The SNI that the request asks for (`auto_sni`).
+    server_name: Option<Box<str>>,
+    verify_server_name: bool,
+    bind: Option<IpAddr>,
+    keepalive: Option<TcpKeepalive>,
+    timeout: Duration,
+}
+
+impl Target {
+    /// `authority` is the request's, for clusters whose SNI follows it.
+    pub(super) fn new(
+        config: &ClusterConfig,
+        endpoint: &Endpoint,
+        wire: Wire,
+        authority: Option<&str>,
+    ) -> Self {
+        let tls = match config.transports.for_endpoint(&endpoint.metadata) {
+            Transport::Raw => None,
+            Transport::Tls(tls) => Some(tls.clone()),
+        };
+        let name = authority.filter(|_| tls.is_some() && config.http.auto_sni).map(host_of);
+        Self {
+            address: endpoint.address(),
+            wire,
+            server_name: name.map(Box::from),
+            verify_server_name: name.is_some() && config.http.auto_san,
+            tls,
+            bind: config.bind,
+            keepalive: config.tcp_keepalive,
+            timeout: config.connect_timeout,
+        }
+    }
+
+    /// Whether connections to this target serve a request of this kind.
+    pub(super) fn serves(&self, wire: Wire, authority: Option<&str>, config: &ClusterConfig) -> bool {
+        self.wire == wire
+            && (self.tls.is_none()
+                || !config.http.auto_sni
+                || self.server_name.as_deref() == authority.map(host_of))
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether one connection might carry many requests at a time.
+    pub(super) fn may_be_http2(&self) -> bool {
+        self.wire.may_be_http2(self.tls.as_deref())
+    }
+}
+
+/// An authority without its port.
+fn host_of(authority: &str) -> &str {
+    crate::snapshot::route::without_port(authority).trim_start_matches('[').trim_end_matches(']')
+}
+
+/// What all connections of a worker are made with.
+#[derive(Debug)]
+pub(super) struct Connector {
+    pub(super) configs: ClientConfigs,
+    /// `SO_MARK`, by which redirect rules know our own packets.
+    pub(super) mark: Option<u32>,
+}
+
+/// A connection that is ready to be used.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub(super) io: Io,
+    pub(super) link: Rc<Link>,
+    pub(super) http2: bool,
+}
+
+impl Connector {
+    pub(super) async fn connect(&self, target: &Target) -> Result<Fresh, SendError> {
+        match tokio::time::timeout(target.timeout, self.connect_for_ever(target)).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(SendError { transport: None, ..SendError::connect(ResetReason::ConnectionTimeout, "") })
+            }
+        }
+    }
+
+    async fn connect_for_ever(&self, target: &Target) -> Result<Fresh, SendError> {
+        let socket = self.socket(target).map_err(|error| {
+            SendError::connect(
+                ResetReason::LocalConnectionFailure,
+                format!("socket error: {}", words(&error)),
+            )
+        })?;
+        let stream = socket.connect(target.address).await.map_err(|error| {
+            SendError::connect(
+                ResetReason::RemoteConnectionFailure,
+                format!("delayed connect error: {}", words(&error)),
+            )
+        })?;
+        let local = stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let Some(tls) = &target.tls else {
+            let link = Link { remote: target.address, local, tls: false, peer: None, alpn: None };
+            let http2 = target.wire.is_http2(None);
+            return Ok(Fresh { io: Io::Plain(stream), link: Rc::new(link), http2 });
+        };
+        self.handshake(target, tls, stream, local).await.map_err(|problem| {
+            SendError::connect(ResetReason::RemoteConnectionFailure, format!("TLS_error:{problem}"))
+        })
+    }
+
+    fn socket(&self, target: &Target) -> io::Result<TcpSocket> {
+        let socket = if target.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_nodelay(true)?;
+        if let Some(mark) = self.mark {
+            SockRef::from(&socket).set_mark(mark)?;
+        }
+        if let Some(keepalive) = &target.keepalive {
+            SockRef::from(&socket).set_tcp_keepalive(&probes(keepalive))?;
+        }
+        if let Some(bind) = target.bind.filter(|bind| bind.is_ipv4() == target.address.is_ipv4()) {
+            // The port is chosen with the destination in view, so that one source address has enough of them.
+            setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
+            socket.bind(SocketAddr::new(bind, 0))?;
+        }
+        Ok(socket)
+    }
+
+    async fn handshake(
+        &self,
+        target: &Target,
+        tls: &UpstreamTls,
+        stream: TcpStream,
+        local: SocketAddr,
+    ) -> Result<Fresh, Cow<'static, str>> {
+        let config = self.configs.get(tls, target.wire, target.verify_server_name)?;
+        let name = match target.server_name.as_deref().or(tls.sni.as_deref()) {
+            Some(name) => pki::tls::sni(name).map_err(|error| error.to_string())?,
+            // An address is never sent as SNI.
+            None => ServerName::IpAddress(target.address.ip().into()),
+        };
+        let stream =
+            TlsConnector::from(config).connect(name, stream).await.map_err(|error| error.to_string())?;
+        let session = stream.get_ref().1;
+        let peer = peer_id(session.peer_certificates()).map(|id| Arc::from(id.as_str()));
+        let alpn: Option<Box<[u8]>> = session.alpn_protocol().map(Box::from);
+        let http2 = target.wire.is_http2(alpn.as_deref());
+        let link = Link { remote: target.address, local, tls: true, peer, alpn };
+        Ok(Fresh { io: Io::Tls(Box::new(stream)), link: Rc::new(link), http2 })
+    }
+}
+
+fn probes(keepalive: &TcpKeepalive) -> Probes {
+    let mut probes = Probes::new();
+    if let Some(time) = keepalive.time {
+        probes = probes.with_time(time);
+    }
+    if let Some(interval) = keepalive.interval {
+        probes = probes.with_interval(interval);
+    }
+    if let Some(retries) = keepalive.probes {
+        probes = probes.with_retries(retries);
+    }
+    probes
+}
+
+/// The system's words for an error, without the number that Rust appends.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
