@@ -8,3 +8,5 @@ mod redirect;
 mod rig;
 #[cfg(test)]
 mod tcp;
+#[cfg(test)]
+mod tls;
