@@ -6,6 +6,7 @@
 
 pub mod bootstrap;
 pub mod clock;
+pub mod config;
 pub mod drain;
 pub mod identity;
 pub mod listen;
@@ -14,5 +15,6 @@ pub mod request;
 pub mod runtime;
 pub mod snapshot;
 pub mod stage;
+pub mod subscribe;
 pub mod tcp;
 pub mod upstream;
