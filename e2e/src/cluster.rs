@@ -1,0 +1,119 @@
+//! Where scenarios run: the cluster that a person names with KUBECONFIG, else the
+//! single node of `e2e/cluster`, started and given our images here.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::shell::{self, Environment};
+
+const OWN_KUBECONFIG: &str = "/var/tmp/trysail-cluster/admin.conf";
+
+/// A running cluster that can start our images.
+pub struct Cluster {
+    environment: Environment,
+    /// Whether this machine is the node, so that it can be looked into.
+    pub own: bool,
+    /// Registry and path of the images.
+    pub hub: String,
+    /// Tag of the images.
+    pub tag: String,
+}
+
+impl Cluster {
+    /// The cluster that KUBECONFIG names if somebody set it, else one started here.
+    pub async fn ready() -> Result<Self> {
+        match env::var("KUBECONFIG") {
+            Ok(path) if !path.is_empty() && !is_own(&path) => Self::named(),
+            _ => Self::started().await,
+        }
+    }
+
+    /// The cluster that KUBECONFIG names.
+    pub fn named() -> Result<Self> {
+        let path = env::var("KUBECONFIG").context("KUBECONFIG names no cluster")?;
+        let Ok(hub) = env::var("HUB") else {
+            bail!(
+                "KUBECONFIG names {path}, whose nodes pull images from a registry: push them there \
+                 (docs/kind.md says how), and set HUB (and TAG) to where they are. \
+                 Without KUBECONFIG, a single node is started here."
+            );
+        };
+        Ok(Self { environment: vec![], own: false, hub, tag: tag() })
+    }
+
+    /// The single node of this machine, started if need be, with our images.
+    pub async fn started() -> Result<Self> {
+        let mut cluster =
+            Self { environment: vec![], own: true, hub: "docker.io/trysail".to_owned(), tag: tag() };
+        cluster.start().await?;
+        Ok(cluster)
+    }
+
+    /// Builds and starts in plain view: a person waits for it.
+    async fn start(&mut self) -> Result<()> {
+        let script = root().join("e2e/cluster/cluster");
+        let images = root().join("e2e/images");
+        for step in [format!("{} up", script.display()), format!("{} build", images.display())] {
+            shown(&step).await?;
+        }
+        shown(&format!("{} load", images.display())).await?;
+        let path = format!("eval \"$({} env)\"; echo \"$PATH\"", script.display());
+        let path = shell::run(&vec![], &path, None).await?;
+        self.environment = vec![
+            ("KUBECONFIG".to_owned(), OWN_KUBECONFIG.to_owned()),
+            ("PATH".to_owned(), path.trim().to_owned()),
+        ];
+        Ok(())
+    }
+
+    /// Runs a command line with kubectl, helm and the cluster's credentials at hand.
+    pub async fn sh(&self, line: &str) -> Result<String> {
+        shell::run(&self.environment, line, None).await
+    }
+
+    /// What every command of this cluster gets.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Runs a command on the node; only where this machine is the node.
+    pub async fn on_node(&self, line: &str) -> Result<String> {
+        let script = root().join("e2e/cluster/cluster");
+        self.sh(&format!("{} exec {line}", script.display())).await
+    }
+
+    /// A manifest of ours with the images that this cluster can pull.
+    pub fn with_images(&self, yaml: &str) -> String {
+        ["bookinfo", "echo"].iter().fold(yaml.to_owned(), |yaml, image| {
+            let ours = format!("{}/{image}:{}", self.hub, self.tag);
+            yaml.replace(&format!("trysail/{image}:{}", env!("CARGO_PKG_VERSION")), &ours)
+        })
+    }
+}
+
+fn tag() -> String {
+    env::var("TAG").unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned())
+}
+
+/// The checkout.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+fn is_own(path: &str) -> bool {
+    let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
+    resolved(Path::new(path)) == resolved(Path::new(OWN_KUBECONFIG))
+}
+
+async fn shown(line: &str) -> Result<()> {
+    let status = tokio::process::Command::new("bash").args(["-c", line]).status().await;
+    let status = status.with_context(|| format!("running `{line}`"))?;
+    if !status.success() {
+        bail!("`{line}` failed");
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! A gateway as the world outside the cluster sees it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use samples::client::{Answer, Pool, Route, Template};
+use serde_json::Value;
+
+use crate::test::Test;
+
+/// A client of a gateway, on this machine.
+pub struct Outside {
+    /// `http://ADDRESS[:PORT]`
+    pub url: String,
+    pool: Pool,
+}
+
+impl Outside {
+    /// Finds the address of a Service: what its load balancer says, else a node's own.
+    pub(crate) async fn of(test: &Test, namespace: &str, service: &str) -> Result<Self> {
+        let url = test
+            .eventually("the gateway's Service has an address", Duration::from_secs(30), async || {
+                let found = test.get(&format!("service {service} -n {namespace}")).await?;
+                match balanced(&found) {
+                    Some(url) => Ok(url),
+                    None => node_port(test, &found).await,
+                }
+            })
+            .await?;
+        Ok(Self { url, pool: Pool::new(Route::default()) })
+    }
+
+    /// GET of a path.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        self.get_as(path, None).await
+    }
+
+    /// GET of a path by a user, as the `end-user` header says.
+    pub async fn get_as(&self, path: &str, user: Option<&str>) -> Result<Answer> {
+        let mut template = Template::get(&format!("{}{path}", self.url))?;
+        if let Some(user) = user {
+            template = template.header("end-user", user)?;
+        }
+        self.pool.send(&template, Duration::from_secs(10)).await
+    }
+}
+
+fn balanced(service: &Value) -> Option<String> {
+    let ingress = &service["status"]["loadBalancer"]["ingress"][0];
+    let address = ingress["ip"].as_str().or_else(|| ingress["hostname"].as_str())?;
+    Some(format!("http://{address}"))
+}
+
+async fn node_port(test: &Test, service: &Value) -> Result<String> {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    let port = ports.filter(|port| port["port"] == 80).find_map(|port| port["nodePort"].as_u64());
+    let port =
+        port.context("the gateway's Service has neither a load balancer's address nor a node port for 80")?;
+    let nodes = test.get("nodes").await?;
+    let addresses = nodes["items"][0]["status"]["addresses"].as_array().cloned().unwrap_or_default();
+    let internal = addresses.iter().find(|address| address["type"] == "InternalIP");
+    let address = internal.and_then(|found| found["address"].as_str()).context("the node has no address")?;
+    Ok(format!("http://{address}:{port}"))
+}

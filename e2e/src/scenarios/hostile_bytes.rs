@@ -1,0 +1,67 @@
+//! Garbage, slow and oversized bytes at the ports that anybody can reach, while
+//! good requests pass.
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    mesh::CONTROL_NAMESPACE,
+    namespace::{Injection, Namespace},
+    test::Test,
+};
+
+pub(super) async fn run(t: &Test) -> Result<()> {
+    let mesh = t.namespace("e2e-hostile", Injection::Enabled).await?;
+    let outside = t.namespace("e2e-hostile-plain", Injection::None).await?;
+    mesh.with_echo().await?;
+    outside.with_echo().await?;
+    let echo = mesh.pod("app=echo").await?.ip().to_owned();
+    let istiod = t
+        .sh(format!("kubectl -n {CONTROL_NAMESPACE} get service istiod -o jsonpath='{{.spec.clusterIP}}'"))
+        .await?;
+    let load = mesh.load("--rps 50 http://echo:8080/").await?;
+
+    for (port, address) in
+        [("15006", &echo), ("15001", &echo), ("8080", &echo), ("15012", &istiod), ("443", &istiod)]
+    {
+        t.step(format!("garbage, a header of 10 MiB and silence at {port}"));
+        attack(&outside, &format!("{address}:{port}")).await;
+    }
+
+    t.step("admission: what is no review, what is too big and what names no pod get an answer");
+    for (what, arguments) in [
+        ("not JSON", "--body 'not json'"),
+        ("10 MiB", "--body-bytes 10MiB"),
+        (
+            "no pod",
+            "--body '{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"request\":{\"uid\":\"1\"}}'",
+        ),
+    ] {
+        let line =
+            format!("-X POST -H 'content-type: application/json' {arguments} https://{istiod}:443/inject");
+        let answer = outside.fetch(&line).await?;
+        let status = answer["status"].as_u64().unwrap_or_default();
+        let refused = (400..500).contains(&status) || answer["text"]["response"]["allowed"] == false;
+        ensure!(refused, "{what}: {answer}");
+    }
+
+    t.step("all the while good requests passed, and nothing was restarted");
+    load.stop_without_failures().await?;
+    let restarts = t
+        .sh(format!("for n in {} {CONTROL_NAMESPACE}; do kubectl -n $n get pods -o jsonpath='{{range .items[*]}}{{range .status.containerStatuses[*]}}{{.restartCount}}{{\" \"}}{{end}}{{range .status.initContainerStatuses[*]}}{{.restartCount}}{{\" \"}}{{end}}{{end}}'; done", mesh.name))
+        .await?;
+    ensure!(restarts.split_whitespace().all(|count| count == "0"), "restarts: {restarts}");
+    Ok(())
+}
+
+/// Whatever comes back, or nothing, is fine: that the others live on is asked later.
+async fn attack(outside: &Namespace<'_>, address: &str) {
+    for arguments in [
+        "--bytes 1MiB --timeout 5s".to_owned(),
+        "--send 'GET / HTTP/1.1\r\nhost: x\r\nx-long: ' --bytes 10MiB --timeout 5s".to_owned(),
+        "--send 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' --bytes 1MiB --timeout 5s".to_owned(),
+        "--greeting --timeout 2s".to_owned(),
+    ] {
+        let line = format!("exec deploy/client -c client -- echo tcp {address} {arguments}");
+        let _ = outside.kubectl(line).await;
+    }
+}
