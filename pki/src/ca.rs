@@ -42,6 +42,7 @@ pub struct CaFiles {
 #[derive(Debug)]
 pub struct Ca {
     issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
     /// What follows a leaf so that the root verifies it; empty when the root itself signs.
     intermediates: Vec<CertificateDer<'static>>,
     bundle: TrustBundle,
@@ -82,8 +83,8 @@ impl Ca {
         let issuer =
             Issuer::from_ca_cert_der(&signing, key).map_err(|e| PkiError::certificate("ca-cert.pem", e))?;
         let not_after = check_ca_certificate(&signing)?;
-        let intermediates = intermediates(signing, &files.cert_chain, &bundle)?;
-        let ca = Self { issuer, intermediates, bundle, not_after };
+        let intermediates = intermediates(signing.clone(), &files.cert_chain, &bundle)?;
+        let ca = Self { issuer, certificate: signing, intermediates, bundle, not_after };
         ca.prove(now)?;
         Ok(ca)
     }
@@ -91,6 +92,13 @@ impl Ca {
     /// The roots that workloads must trust.
     pub fn bundle(&self) -> &TrustBundle {
         &self.bundle
+    }
+
+    /// Whether both sign with the same certificate and trust the same roots.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.certificate == other.certificate
+            && self.intermediates == other.intermediates
+            && self.bundle == other.bundle
     }
 
     /// When the signing certificate ends.

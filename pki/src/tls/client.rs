@@ -1,6 +1,7 @@
 //! Client configurations: sidecar to sidecar, and proxy to control plane.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -134,16 +135,23 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
-/// Presents whatever certificate the identity has at the moment.
+/// Presents whatever certificate the identity has at the moment. An ended one is kept back: where a token is an
+/// alternative, it would only stand in the way.
 #[derive(Debug)]
 struct Present(Arc<Identity>);
 
+impl Present {
+    fn cert(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.cert().filter(|cert| !cert.is_expired(SystemTime::now())).map(|cert| cert.certified().clone())
+    }
+}
+
 impl ResolvesClientCert for Present {
     fn resolve(&self, _root_hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.cert().map(|cert| cert.certified().clone())
+        self.cert()
     }
 
     fn has_certs(&self) -> bool {
-        self.0.cert().is_some()
+        self.cert().is_some()
     }
 }

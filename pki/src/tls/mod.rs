@@ -8,9 +8,7 @@ mod provider;
 mod server;
 mod verify;
 
-pub use client::{
-    PeerNames, client_config, client_config_with_versions, control_plane_client_config, sni,
-};
+pub use client::{PeerNames, client_config, client_config_with_versions, control_plane_client_config, sni};
 pub use provider::provider;
 pub use server::{ClientAuth, server_config};
 pub use verify::{peer_id, spiffe_id};
