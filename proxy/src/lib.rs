@@ -15,6 +15,7 @@ pub mod request;
 pub mod runtime;
 pub mod snapshot;
 pub mod stage;
+pub mod status;
 pub mod subscribe;
 pub mod tcp;
 pub mod upstream;

@@ -119,6 +119,19 @@ pub async fn connect(target: &Target) -> Result<Channel, ChannelError> {
     endpoint.connect_with_connector(once(stream)).await.map_err(http2)
 }
 
+/// A plaintext channel over a connection that is open already.
+pub(crate) async fn over<S>(stream: S, address: &str) -> Result<Channel, ChannelError>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|_| ChannelError::Address(address.to_owned()))?;
+    endpoint
+        .connect_with_connector(once(stream))
+        .await
+        .map_err(|error| ChannelError::Http2 { address: address.to_owned(), problem: chain(&error) })
+}
+
 /// Hands out the connection that is open already. The library's wish to reconnect is refused: callers start afresh,
 /// with a new token and the certificate of that moment.
 fn once<S>(

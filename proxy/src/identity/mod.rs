@@ -12,6 +12,7 @@ mod renew;
 mod secrets;
 
 pub(crate) use authority::bearer;
+pub(crate) use channel::over;
 pub use channel::{Channel, ChannelError, Target, connect};
 pub use health::{Health, Report};
 pub use renew::{Renewal, run};
