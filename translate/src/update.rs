@@ -218,6 +218,13 @@ fn neighbours(context: &Context<'_>, service: &Service) -> BTreeSet<Text> {
         service.addresses.iter().filter_map(|address| context.mesh.services_at.get(address)).flatten();
     let mut hosts: BTreeSet<Text> = sharing.map(|key| key.host.clone()).collect();
     let host = &service.key.host;
+    // A wildcard stands for itself only as long as no service does.
+    let wildcards = model::host_candidates(host).filter(|candidate| is_wildcard(candidate));
+    hosts.extend(
+        wildcards.filter_map(|wildcard| {
+            Some(context.mesh.mesh_routes.get_key_value(wildcard.as_str())?.0.clone())
+        }),
+    );
     for suffix in [format!(".svc.{}", context.mesh.domain), format!(".{}", context.mesh.domain)] {
         hosts.insert(model::intern(&format!("{host}{suffix}")));
     }

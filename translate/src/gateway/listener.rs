@@ -10,7 +10,9 @@ use model::config::{ServerHost, VirtualService};
 
 use super::{Serving, tls};
 use crate::context::Context;
-use crate::listener::{Class, Forward, Manager, Routes, forward, http_filter, match_all, tls_inspector};
+use crate::listener::{
+    Class, Forward, Manager, Routes, forward, http_filter, match_all, tls_inspector, unrouted_log,
+};
 use crate::proto::{address, cidr, core, listener};
 use crate::resource::Resource;
 use crate::route::Binding;
@@ -40,6 +42,7 @@ pub(super) fn listener(
         listener_filters: if inspects || secured { vec![tls_inspector()] } else { Vec::new() },
         filter_chains: chains.all,
         traffic_direction: core::TrafficDirection::Outbound.into(),
+        access_log: unrouted_log(context),
         ..Default::default()
     };
     Some(Resource::of(&name, &listener))

@@ -56,7 +56,7 @@ pub(super) fn of_requests(context: &Context<'_>) -> Vec<accesslog::AccessLog> {
 }
 
 /// Logs of connections that no filter chain took, which leave no other trace.
-pub(super) fn of_listener(context: &Context<'_>) -> Vec<accesslog::AccessLog> {
+pub(crate) fn of_listener(context: &Context<'_>) -> Vec<accesslog::AccessLog> {
     let only_unrouted = accesslog::AccessLogFilter {
         filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(accesslog::ResponseFlagFilter {
             flags: vec!["NR".to_owned()],
@@ -122,7 +122,7 @@ mod tests {
             let Some(AccessLogFormat::LogFormat(string)) = decoded.access_log_format else {
                 panic!("a format")
             };
-            use core::substitution_format_string::Format;
+            use crate::proto::core::substitution_format_string::Format;
             match string.format.unwrap() {
                 Format::TextFormatSource(source) => {
                     let expected = if format.is_empty() { TEXT } else { format };
@@ -131,7 +131,7 @@ mod tests {
                 Format::JsonFormat(fields) => {
                     assert_eq!(fields.fields.len(), if format.is_empty() { 24 } else { 1 });
                 }
-                Format::TextFormat(_) => panic!("deprecated"),
+                other => panic!("{other:?}"),
             }
         }
     }

@@ -11,6 +11,7 @@ mod tcp;
 mod tracing;
 mod virtual_outbound;
 
+pub(crate) use access_log::of_listener as unrouted_log;
 pub(crate) use chain::{http_inspector, match_all, original_destination, tls_inspector};
 pub(crate) use http::{Class, Manager, Routes, http_filter};
 pub(crate) use inbound::{InboundPort, inbound_ports, virtual_inbound};
