@@ -19,8 +19,11 @@ fn object(kind: &str, spec: &str) -> Value {
     json!({ "apiVersion": group, "kind": kind, "metadata": {"name": "a", "namespace": "default"}, "spec": spec })
 }
 
+/// The verdict, without the warnings about fields that have no effect yet, which change from version to version.
 fn judge(kind: &str, spec: &str) -> Verdict {
-    validate(&object(kind, spec), None)
+    let mut verdict = validate(&object(kind, spec), None);
+    verdict.warnings.retain(|warning| !warning.contains("has no effect yet"));
+    verdict
 }
 
 /// Each spec has exactly the error given.
@@ -101,6 +104,15 @@ fn an_unknown_field_that_the_server_removed_is_still_named() {
 }
 
 #[test]
+fn fields_without_effect_are_named() {
+    let verdict = validate(&object("ServiceEntry", "{hosts: ['*.a.b'], resolution: DYNAMIC_DNS}"), None);
+    assert_eq!(
+        verdict.warnings,
+        ["spec.resolution: DYNAMIC_DNS has no effect yet: the hosts are not reachable"]
+    );
+}
+
+#[test]
 fn a_hostile_object_gets_a_short_answer() {
     let routes: Vec<Value> =
         (0..5000).map(|i| json!({"match": [{"uri": {"prefix": format!("/{i}")}}]})).collect();
@@ -155,7 +167,7 @@ fn any_value_in_any_place_gets_an_answer() {
         pointers(&object, "", &mut places);
         // Each place meets some of the values, each value many places.
         for (index, place) in places.into_iter().enumerate() {
-            for value in odd.iter().cycle().skip(index * 4).take(4) {
+            for value in odd.iter().cycle().skip(index * 2).take(2) {
                 let mut object = object.clone();
                 *object.pointer_mut(&place).expect(&place) = value.clone();
                 let verdict = validate(&object, Some(&object));
