@@ -1,1 +1,27 @@
-//! placeholder
+//! The control plane, deployed as `istiod`.
+//!
+//! ```text
+//! source (Kubernetes watches | folder of YAML)
+//!    └─ events ─> mesh::Publisher (owns model::Store; debounce; translate once per view)
+//!                    └─ snapshots ─> ads (one delta stream per proxy: xds::server)
+//! ca (certificates by CSR)   leader (who writes)   webhook (mounted)   monitor (metrics, debug pages)
+//! serve (ports, TLS, limits)   auth (who is calling)
+//! ```
+//!
+//! [`start`] runs all of it; `main` only reads flags and waits for a signal. Tests start it in-process.
+
+mod ads;
+mod auth;
+mod ca;
+mod config;
+mod error;
+mod leader;
+mod mesh;
+mod monitor;
+mod run;
+mod serve;
+mod source;
+
+pub use config::Options;
+pub use error::StartError;
+pub use run::{Addresses, Running, start};

@@ -1,0 +1,256 @@
+//! The life of one stream: requests in, pushes out, nothing queued.
+//!
+//! It runs inside the response's own task, so a push wakes one task and copies once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use futures::Stream;
+use tonic::{Status, Streaming};
+use translate::{Client, ProxyNode};
+use xds::ResourceType;
+use xds::names::Role;
+use xds::server::{DeltaServer, Limits, Next, Plan, Received};
+
+use super::codec::Push;
+use super::connections::{Connection, Shown};
+use super::identity;
+use super::service::Context;
+use crate::auth::Caller;
+use crate::mesh::{Registration, ViewSnapshot};
+use crate::serve::Peer;
+
+/// From the call to the first request.
+const FIRST_REQUEST: Duration = Duration::from_secs(15);
+
+/// A stream before and after it knows its proxy.
+pub(super) struct AdsStream {
+    context: Arc<Context>,
+    peer: Peer,
+    caller: Option<Caller>,
+    requests: Streaming<DeltaDiscoveryRequest>,
+    proxy: Option<Proxy>,
+    ends: Instant,
+}
+
+/// What is known after the first request.
+struct Proxy {
+    server: DeltaServer<ViewSnapshot>,
+    registration: Registration,
+    target: Arc<ViewSnapshot>,
+    shown: Shown,
+    entitled: bool,
+    introduced: bool,
+    /// When the change was seen that is being sent; none while a new stream gets what there is.
+    news: Option<Instant>,
+}
+
+/// What woke the stream.
+enum Wake {
+    Request(Option<Box<DeltaDiscoveryRequest>>),
+    Snapshot(bool),
+    Time,
+    Old,
+    Stop,
+}
+
+impl AdsStream {
+    pub(super) fn new(
+        context: Arc<Context>,
+        peer: Peer,
+        caller: Option<Caller>,
+        requests: Streaming<DeltaDiscoveryRequest>,
+    ) -> Self {
+        // A tenth more or less, so that a fleet does not come back at once.
+        let age = context.max_age.mul_f64(0.9 + 0.2 * rand::random::<f64>());
+        Self { context, peer, caller, requests, proxy: None, ends: Instant::now() + age }
+    }
+
+    pub(super) fn into_pushes(self) -> impl Stream<Item = Result<Push, Status>> + Send {
+        futures::stream::unfold(Some(self), |stream| async move {
+            let mut stream = stream?;
+            match stream.next().await {
+                Ok(Some(push)) => Some((Ok(push), Some(stream))),
+                Ok(None) => None,
+                Err(status) => {
+                    tracing::info!(address = %stream.peer.address, code = ?status.code(), reason = status.message(), "stream refused");
+                    Some((Err(status), None))
+                }
+            }
+        })
+    }
+
+    /// The next push; none when the stream is over.
+    async fn next(&mut self) -> Result<Option<Push>, Status> {
+        if self.proxy.is_none() {
+            match self.introduction().await? {
+                Some(proxy) => self.proxy = Some(proxy),
+                None => return Ok(None),
+            }
+        }
+        loop {
+            let Some(proxy) = &mut self.proxy else { return Ok(None) };
+            let until = match proxy.server.poll(&proxy.target, Instant::now()) {
+                Next::Send(plan) => return Ok(Some(proxy.push(plan, &self.context))),
+                Next::Wait(until) => Some(until),
+                Next::Idle => {
+                    proxy.news = None;
+                    None
+                }
+            };
+            match self.wake(until).await? {
+                Wake::Request(Some(request)) => self.take_in(*request)?,
+                Wake::Snapshot(true) => self.look(),
+                Wake::Time => {}
+                Wake::Request(None) | Wake::Snapshot(false) | Wake::Old | Wake::Stop => return Ok(None),
+            }
+        }
+    }
+
+    async fn wake(&mut self, until: Option<Instant>) -> Result<Wake, Status> {
+        let Some(proxy) = &mut self.proxy else { return Ok(Wake::Stop) };
+        let time = until.unwrap_or(self.ends).min(self.ends);
+        Ok(tokio::select! {
+            request = self.requests.message() => Wake::Request(request?.map(Box::new)),
+            changed = proxy.registration.slot.changed() => Wake::Snapshot(changed.is_ok()),
+            () = tokio::time::sleep_until(time.into()) => if time == self.ends { Wake::Old } else { Wake::Time },
+            () = self.context.stop.cancelled() => Wake::Stop,
+        })
+    }
+
+    /// Reads the first request, checks who it is from, and registers the proxy.
+    async fn introduction(&mut self) -> Result<Option<Proxy>, Status> {
+        let first = tokio::time::timeout(FIRST_REQUEST, self.requests.message()).await;
+        let Some(request) = first.map_err(|_| Status::deadline_exceeded("no request on this stream"))??
+        else {
+            return Ok(None);
+        };
+        let node = identity::check(request.node.as_ref(), self.caller.as_ref())?;
+        let entitled = node.id.role == Role::Router && self.may_read_secrets().await;
+        let resend_endpoints = node.client == Client::Envoy;
+        let Some(registration) = self.context.views.register(node.clone()).await else { return Ok(None) };
+        let connection = self.connection(&node, &request, &registration);
+        let target = registration.slot.borrow().clone();
+        tracing::info!(proxy = connection.id(), address = %self.peer.address, "connected");
+        let mut proxy = Proxy {
+            server: DeltaServer::new(Limits::default(), resend_endpoints),
+            target,
+            shown: self.context.connections.show(connection),
+            registration,
+            entitled,
+            introduced: false,
+            news: None,
+        };
+        self.context.metrics.streams.inc();
+        proxy.receive(request, &self.context)?;
+        Ok(Some(proxy))
+    }
+
+    /// Keys leave only to an authenticated caller that may read Secrets in its own namespace.
+    async fn may_read_secrets(&self) -> bool {
+        match &self.caller {
+            Some(caller) => self.context.secrets.entitle(caller).await,
+            None => false,
+        }
+    }
+
+    fn connection(
+        &self,
+        node: &ProxyNode,
+        request: &DeltaDiscoveryRequest,
+        registration: &Registration,
+    ) -> Arc<Connection> {
+        let claimed =
+            |key| request.node.as_ref().and_then(|node| identity::claimed(node, key)).unwrap_or_default();
+        let agent = request.node.as_ref().and_then(|node| match &node.user_agent_version_type {
+            Some(UserAgentVersionType::UserAgentVersion(version)) => Some(version.clone()),
+            _ => None,
+        });
+        let version =
+            Some(claimed("ISTIO_VERSION").to_owned()).filter(|version| !version.is_empty()).or(agent);
+        Arc::new(Connection {
+            number: self.context.connections.number(),
+            proxy: format!("{}.{}", node.id.pod, node.id.namespace),
+            node: node.id.to_string(),
+            role: node.id.role.as_str(),
+            namespace: node.id.namespace.clone(),
+            cluster_id: claimed("CLUSTER_ID").to_owned(),
+            version: version.unwrap_or_default(),
+            address: self.peer.address,
+            connected: jiff::Timestamp::now(),
+            slot: registration.slot.clone(),
+            types: Default::default(),
+        })
+    }
+
+    fn take_in(&mut self, request: DeltaDiscoveryRequest) -> Result<(), Status> {
+        match &mut self.proxy {
+            Some(proxy) => proxy.receive(request, &self.context),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the newest snapshot.
+    fn look(&mut self) {
+        if let Some(proxy) = &mut self.proxy {
+            proxy.target = proxy.registration.slot.borrow_and_update().clone();
+            proxy.news = Some(proxy.target.since);
+        }
+    }
+}
+
+impl Proxy {
+    fn receive(&mut self, request: DeltaDiscoveryRequest, context: &Context) -> Result<(), Status> {
+        let received = self.server.request(request, &self.target);
+        let received = received.map_err(|violation| Status::resource_exhausted(violation.to_string()))?;
+        let connection = &self.shown.connection;
+        match received {
+            Received::Subscription(_) => {}
+            Received::Ack(kind) => {
+                self.acknowledged(kind);
+                *connection.of(kind).rejected.lock() = None;
+            }
+            Received::Nack { kind, message } => {
+                context.metrics.of(kind).rejects.inc();
+                let message: String = message.chars().take(4096).collect();
+                tracing::warn!(proxy = connection.id(), r#type = %kind, message, "resources rejected");
+                self.acknowledged(kind);
+                *connection.of(kind).rejected.lock() = Some(message);
+            }
+            Received::StaleNonce(kind) => context.metrics.of(kind).expired_nonces.inc(),
+            Received::UnknownType(url) => {
+                tracing::debug!(proxy = connection.id(), type_url = url, "a type that is not served");
+            }
+        }
+        Ok(())
+    }
+
+    fn acknowledged(&self, kind: ResourceType) {
+        let (_, acknowledged) = self.server.nonces(kind);
+        self.shown.connection.of(kind).acknowledged.store(acknowledged, Ordering::Relaxed);
+    }
+
+    fn push(&mut self, mut plan: Plan, context: &Arc<Context>) -> Push {
+        if plan.kind == ResourceType::Secret && !self.entitled {
+            plan.remove.append(&mut plan.send);
+        }
+        self.shown.connection.of(plan.kind).sent.store(plan.nonce, Ordering::Relaxed);
+        if let Some(seen) = self.news {
+            context.metrics.convergence.observe(seen.elapsed().as_secs_f64());
+        }
+        let introduce = !std::mem::replace(&mut self.introduced, true);
+        Push { plan, snapshot: self.target.clone(), introduce, context: context.clone() }
+    }
+}
+
+impl Drop for AdsStream {
+    fn drop(&mut self) {
+        if let Some(proxy) = &self.proxy {
+            self.context.metrics.streams.dec();
+            tracing::info!(proxy = proxy.shown.connection.id(), "disconnected");
+        }
+    }
+}

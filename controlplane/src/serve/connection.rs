@@ -1,0 +1,103 @@
+//! One connection: handshake, HTTP/1 or HTTP/2, and the deadline for its first request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::Peer;
+
+/// From accept to the end of the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// From the handshake to the first complete request head.
+const FIRST_REQUEST: Duration = Duration::from_secs(15);
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams of one connection; a proxy needs two.
+const MAX_STREAMS: u32 = 32;
+const MAX_HEADERS: u32 = 32 << 10;
+/// HTTP/1 read buffer; also bounds its headers.
+const MAX_BUFFER: usize = 64 << 10;
+
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) address: SocketAddr,
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Connection {
+    pub(super) async fn serve(self, router: Router, stop: CancellationToken) {
+        let address = self.address;
+        if let Err(error) = self.stream.set_nodelay(true) {
+            tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
+        }
+        let Some(tls) = self.tls else {
+            let peer = Peer { address, encrypted: false, id: None };
+            return http(self.stream, peer, router, stop).await;
+        };
+        let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(self.stream);
+        match tokio::time::timeout(HANDSHAKE, handshake).await {
+            Ok(Ok(stream)) => {
+                let id = pki::tls::peer_id(stream.get_ref().1.peer_certificates());
+                http(stream, Peer { address, encrypted: true, id }, router, stop).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+        }
+    }
+}
+
+async fn http<I>(io: I, peer: Peer, router: Router, stop: CancellationToken)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let address = peer.address;
+    let requested = Arc::new(AtomicBool::new(false));
+    let seen = requested.clone();
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        seen.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer.clone());
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_REQUEST).max_buf_size(MAX_BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS);
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = silence(&requested) => return tracing::debug!(%address, "closed: no request in time"),
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%address, %error, "connection ended");
+    }
+}
+
+/// Ends only if there was no request by its deadline.
+async fn silence(requested: &AtomicBool) {
+    tokio::time::sleep(FIRST_REQUEST).await;
+    if requested.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
