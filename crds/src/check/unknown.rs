@@ -49,13 +49,14 @@ pub(super) fn explain(
     let mut full = path.to_vec();
     full.push(name.to_owned());
     let meant = |field: &str| Some(format!("did you mean {field}?"));
+    let sibling = |field: &str| meant(&join(&[path, &[field.to_owned()]].concat()));
     let hint = closest(name, siblings)
-        .and_then(meant)
+        .and_then(sibling)
         .or_else(|| {
             ELSEWHERE.iter().find(|(k, n, _)| *k == kind && *n == name).map(|(_, _, text)| (*text).into())
         })
         .or_else(|| same_name(root, path, name).and_then(|field| meant(&field)))
-        .or_else(|| containing(name, siblings).and_then(meant));
+        .or_else(|| containing(name, siblings).and_then(sibling));
     UnknownField { field: join(&full), hint }
 }
 

@@ -24,13 +24,16 @@ pub fn review(install: &MeshInstall, old: Option<&MeshInstall>) -> Report {
     report.problems.extend(
         settings.problems.into_iter().map(|p| Problem { field: within(p.field), message: p.message }),
     );
-    report.unknown.extend(
-        settings
-            .unknown
-            .into_iter()
-            .map(|unknown| UnknownField { field: within(unknown.field), hint: unknown.hint }),
-    );
+    report.unknown.extend(settings.unknown.into_iter().map(|unknown| UnknownField {
+        field: within(unknown.field),
+        hint: unknown.hint.map(below_mesh_config),
+    }));
     report
+}
+
+/// A suggestion is made relative to the settings; a person wants it from the object's root.
+fn below_mesh_config(hint: String) -> String {
+    hint.replacen("did you mean ", "did you mean spec.meshConfig.", 1)
 }
 
 fn components_of(components: &Components, own: &str, problems: &mut Vec<Problem>) {
@@ -180,7 +183,7 @@ mod tests {
         let report = review(&install("a", json!({"meshConfig": {"accessLogfile": "/dev/stdout"}})), None);
         assert_eq!(
             report.unknown[0].to_string(),
-            "unknown field spec.meshConfig.accessLogfile; did you mean accessLogFile?"
+            "unknown field spec.meshConfig.accessLogfile; did you mean spec.meshConfig.accessLogFile?"
         );
         assert_eq!(report.problems, []);
     }

@@ -12,13 +12,17 @@ fn unknown(kind: &str, spec: Value) -> Vec<String> {
 fn fields_that_guides_misplace_or_misspell_get_the_right_name() {
     let pool = |block: &str, field: &str| json!({"host": "a", "trafficPolicy": {"connectionPool": {block: {field: 1}}}});
     for (kind, spec, hint) in [
-        ("VirtualService", json!({"host": "a"}), "unknown field spec.host; did you mean hosts?"),
+        ("VirtualService", json!({"host": "a"}), "unknown field spec.host; did you mean spec.hosts?"),
         (
             "DestinationRule",
             pool("tcp", "maxRetries"),
             "did you mean spec.trafficPolicy.connectionPool.http.maxRetries?",
         ),
-        ("DestinationRule", pool("http", "pendingRequests"), "did you mean http1MaxPendingRequests?"),
+        (
+            "DestinationRule",
+            pool("http", "pendingRequests"),
+            "did you mean spec.trafficPolicy.connectionPool.http.http1MaxPendingRequests?",
+        ),
         (
             "DestinationRule",
             json!({"host": "a", "trafficPolicy": {"retries": {"attempts": 3}}}),
@@ -27,9 +31,9 @@ fn fields_that_guides_misplace_or_misspell_get_the_right_name() {
         (
             "VirtualService",
             json!({"hosts": ["a"], "http": [{"matches": []}]}),
-            "unknown field spec.http[0].matches; did you mean match?",
+            "unknown field spec.http[0].matches; did you mean spec.http[0].match?",
         ),
-        ("MeshInstall", json!({"profil": "demo"}), "unknown field spec.profil; did you mean profile?"),
+        ("MeshInstall", json!({"profil": "demo"}), "unknown field spec.profil; did you mean spec.profile?"),
         (
             "MeshInstall",
             json!({"components": {"pilot": {"replicaCount": 2}}}),
@@ -38,7 +42,7 @@ fn fields_that_guides_misplace_or_misspell_get_the_right_name() {
         (
             "MeshInstall",
             json!({"components": {"ingressGateways": [{"name": "a", "k8s": {"nodeselector": {}}}]}}),
-            "spec.components.ingressGateways[0].k8s.nodeselector; did you mean nodeSelector?",
+            "spec.components.ingressGateways[0].k8s.nodeselector; did you mean spec.components.ingressGateways[0].k8s.nodeSelector?",
         ),
     ] {
         let found = unknown(kind, spec.clone());

@@ -180,7 +180,7 @@ fn surprises() {
             (&policy("retries: {attempts: 3}, tls: {mode: DISABLE}"), "retries belong in the VirtualService"),
             (
                 &policy("connectionPool: {http: {pendingRequests: 1}}"),
-                "did you mean http1MaxPendingRequests?",
+                "connectionPool.http.http1MaxPendingRequests?",
             ),
         ],
     );

@@ -226,8 +226,8 @@ fn mesh_installs() {
     refused(
         KIND,
         &[
-            ("{profil: demo}", "spec.profil", "did you mean profile?"),
-            ("{components: {pilots: {}}}", "spec.components.pilots", "did you mean pilot?"),
+            ("{profil: demo}", "spec.profil", "did you mean spec.profile?"),
+            ("{components: {pilots: {}}}", "spec.components.pilots", "did you mean spec.components.pilot?"),
             ("{profile: big}", "spec.profile", "one of default, demo, minimal, empty"),
             (
                 "{components: {pilot: {k8s: {replicaCount: -1}}}}",
@@ -237,7 +237,7 @@ fn mesh_installs() {
             ("{meshConfig: {connectTimeout: 5}}", "spec.meshConfig.connectTimeout", "must be a string"),
         ],
     );
-    warned(KIND, &[("{meshConfig: {accessLogFil: a}}", "did you mean accessLogFile?")]);
+    warned(KIND, &[("{meshConfig: {accessLogFil: a}}", "did you mean spec.meshConfig.accessLogFile?")]);
 }
 
 #[test]

@@ -359,7 +359,7 @@ fn surprises() {
             ("{hosts: [a], gateways: [g.ns.svc.cluster.local], http: [{redirect: {uri: /}}]}", "write ns/g"),
             (
                 "{hosts: [a], host: a, http: [{redirect: {uri: /}}]}",
-                "spec.host: unknown field, ignored; did you mean hosts?",
+                "spec.host: unknown field, ignored; did you mean spec.hosts?",
             ),
         ],
     );
