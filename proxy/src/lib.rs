@@ -10,6 +10,7 @@ pub mod config;
 pub mod drain;
 pub mod identity;
 pub mod listen;
+pub mod observe;
 pub mod redirect;
 pub mod request;
 pub mod runtime;

@@ -7,7 +7,11 @@ use std::{borrow::Cow, fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
-use crate::snapshot::{Cluster, cluster::Endpoint, listener::Direction, route::Route};
+use crate::{
+    observe::Peer,
+    snapshot::{Cluster, cluster::Endpoint, listener::Direction, route::Route},
+    upstream::Link,
+};
 
 /// Envoy's response flags, as a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -237,6 +241,10 @@ pub struct Outcome {
     pub endpoint: Option<Arc<Endpoint>>,
     /// Our address towards it.
     pub upstream_local: Option<SocketAddr>,
+    /// The connection to it.
+    pub link: Option<Rc<Link>>,
+    /// The workload at the other end, as its proxy has told.
+    pub peer: Option<Rc<Peer>>,
     /// Attempts made.
     pub attempts: u32,
     /// Why the last attempt failed, in the transport's words.
@@ -288,6 +296,8 @@ impl Outcome {
             cluster: None,
             endpoint: None,
             upstream_local: None,
+            link: None,
+            peer: None,
             attempts: 0,
             upstream_failure: None,
             status: None,

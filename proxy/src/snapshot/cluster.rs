@@ -41,6 +41,11 @@ impl Cluster {
         Self { state: registry.cluster(&name), name, config: Arc::new(config), endpoints }
     }
 
+    /// Which objects of the user's it comes from.
+    pub fn origin(&self) -> &ClusterOrigin {
+        &self.config.origin
+    }
+
     /// The same cluster with other endpoints.
     pub fn with_endpoints(&self, endpoints: Arc<Endpoints>) -> Self {
         Self { endpoints, ..self.clone() }
@@ -462,6 +467,8 @@ pub struct ClusterOrigin {
     pub subset: Option<Arc<str>>,
     /// The service port.
     pub default_original_port: Option<u16>,
+    /// The service is outside of the mesh: its endpoints aren't told who we are.
+    pub external: bool,
 }
 
 /// A service, as metrics name it.

@@ -97,15 +97,15 @@ pub struct PathNormalisation {
 
 /// The HTTP filters that the manager's chain holds and that have a part in the request path.
 /// A route or virtual host may configure fault and CORS only where the filter is present, as in Envoy.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct HttpFilters {
     /// `envoy.filters.http.fault`, with its own configuration if it has one.
     pub fault: Option<Option<Arc<super::route::Fault>>>,
     /// `envoy.filters.http.cors`.
     pub cors: bool,
-    /// `istio.stats`, or our own equivalent: request metrics.
+    /// Requests are counted as `istio.stats` does. Our own control plane doesn't send that filter: we always count.
     pub istio_stats: bool,
-    /// Peers tell each other who they are (`istio.metadata_exchange` or `peer_metadata`).
+    /// Peers tell each other who they are, as `istio.metadata_exchange` does. We always do.
     pub metadata_exchange: bool,
     /// Counts gRPC messages.
     pub grpc_stats: bool,
@@ -113,6 +113,20 @@ pub struct HttpFilters {
     pub suppress_envoy_headers: bool,
     /// `istio.alpn`: the upstream ALPN follows what the request carries.
     pub istio_alpn: bool,
+}
+
+impl Default for HttpFilters {
+    fn default() -> Self {
+        Self {
+            fault: None,
+            cors: false,
+            istio_stats: true,
+            metadata_exchange: true,
+            grpc_stats: false,
+            suppress_envoy_headers: false,
+            istio_alpn: false,
+        }
+    }
 }
 
 /// HTTP/1 knobs.
@@ -146,6 +160,18 @@ pub struct AccessLog {
     pub path: Arc<str>,
     /// The shape of a line.
     pub format: LogFormat,
+}
+
+impl AccessLog {
+    /// Whether this is a copy of `other`, told without comparing texts.
+    pub fn is(&self, other: &Self) -> bool {
+        let same_format = match (&self.format, &other.format) {
+            (LogFormat::Text(one), LogFormat::Text(other)) => Arc::ptr_eq(one, other),
+            (LogFormat::Json(one), LogFormat::Json(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        same_format && Arc::ptr_eq(&self.path, &other.path)
+    }
 }
 
 /// The shape of a log line.

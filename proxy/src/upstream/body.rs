@@ -69,7 +69,7 @@ enum Kind {
     Http1(Box<Http1>),
     Http2(Box<Http2Body>),
     /// No body: the connection now speaks something else.
-    Upgraded(Box<Http1>),
+    Upgraded(Box<Connected>),
 }
 
 impl ResponseBody {
@@ -91,8 +91,9 @@ impl ResponseBody {
     }
 
     pub(super) fn upgraded(connection: Box<Http1>, underway: Underway) -> Self {
-        let link = Some(connection.link().clone());
-        Self { kind: Kind::Upgraded(connection), link, underway: Some(underway) }
+        let link = connection.link().clone();
+        let (io, read, held) = connection.into_upgraded();
+        Connected::new(io, read, link, Counted::Pooled { _held: held }, underway).into()
     }
 
     /// What is known of the connection that the answer came by.
@@ -102,11 +103,8 @@ impl ResponseBody {
 
     /// The connection, after an answer that has made it the request's own (101, or 2xx to `CONNECT`).
     pub fn into_upgraded(self) -> Option<Connected> {
-        match (self.kind, self.link, self.underway) {
-            (Kind::Upgraded(connection), Some(link), Some(underway)) => {
-                let (io, read, held) = connection.into_upgraded();
-                Some(Connected::new(io, read, link, Counted::Pooled { _held: held }, underway))
-            }
+        match self.kind {
+            Kind::Upgraded(connected) => Some(*connected),
             _ => None,
         }
     }
@@ -116,6 +114,17 @@ impl ResponseBody {
             connection.give_back();
         }
         self.underway = None;
+    }
+}
+
+impl From<Connected> for ResponseBody {
+    /// The body of an answer that gives a connection.
+    fn from(connected: Connected) -> Self {
+        Self {
+            link: Some(connected.link().clone()),
+            kind: Kind::Upgraded(Box::new(connected)),
+            underway: None,
+        }
     }
 }
 

@@ -126,8 +126,16 @@ impl Connector {
         })?;
         let local = stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let Some(tls) = &target.tls else {
-            let link = Link { remote: target.address, local, tls: false, peer: None, alpn: None };
             let http2 = target.wire.is_http2(None);
+            let link = Link {
+                remote: target.address,
+                local,
+                tls: false,
+                peer: None,
+                local_uri: None,
+                protocol: target.wire.protocol(http2),
+                alpn: None,
+            };
             return Ok(Fresh { io: Io::Plain(stream), link: Rc::new(link), http2 });
         };
         self.handshake(target, tls, stream, local).await.map_err(|problem| {
@@ -159,7 +167,8 @@ impl Connector {
         stream: TcpStream,
         local: SocketAddr,
     ) -> Result<Fresh, Cow<'static, str>> {
-        let config = self.configs.get(tls, target.wire, target.verify_server_name)?;
+        let (config, identity) = self.configs.get(tls, target.wire, target.verify_server_name)?;
+        let local_uri = identity.id().map(|id| Arc::from(id.as_str()));
         let name = match target.server_name.as_deref().or(tls.sni.as_deref()) {
             Some(name) => pki::tls::sni(name).map_err(|error| error.to_string())?,
             // An address is never sent as SNI.
@@ -171,7 +180,8 @@ impl Connector {
         let peer = peer_id(session.peer_certificates()).map(|id| Arc::from(id.as_str()));
         let alpn: Option<Box<[u8]>> = session.alpn_protocol().map(Box::from);
         let http2 = target.wire.is_http2(alpn.as_deref());
-        let link = Link { remote: target.address, local, tls: true, peer, alpn };
+        let protocol = target.wire.protocol(http2);
+        let link = Link { remote: target.address, local, tls: true, peer, local_uri, protocol, alpn };
         Ok(Fresh { io: Io::Tls(Box::new(stream)), link: Rc::new(link), http2 })
     }
 }

@@ -16,6 +16,8 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use crate::request::outcome::Protocol;
+
 use super::{body::Underway, limits::Permit, pool::Held};
 
 /// A connection to an endpoint.
@@ -99,6 +101,10 @@ pub struct Link {
     pub tls: bool,
     /// The first URI name of the endpoint's certificate: its SPIFFE identity.
     pub peer: Option<Arc<str>>,
+    /// Our own SPIFFE identity on this connection.
+    pub local_uri: Option<Arc<str>>,
+    /// What it carries.
+    pub protocol: Protocol,
     /// What ALPN has agreed on.
     pub alpn: Option<Box<[u8]>>,
 }

@@ -5,7 +5,7 @@
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-use pki::tls::PeerNames;
+use pki::{Identity, tls::PeerNames};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -15,6 +15,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::{
     identity::{Secrets, TlsNames},
+    request::outcome::Protocol,
     snapshot::{cluster::UpstreamTls, listener::TlsVersion},
 };
 
@@ -74,6 +75,15 @@ impl Wire {
         }
     }
 
+    /// What a connection carries.
+    pub(super) fn protocol(self, http2: bool) -> Protocol {
+        match self {
+            Self::Tcp => Protocol::Tcp,
+            _ if http2 => Protocol::Http2,
+            _ => Protocol::Http11,
+        }
+    }
+
     /// Whether one connection might carry many requests at a time.
     pub(super) fn may_be_http2(self, tls: Option<&UpstreamTls>) -> bool {
         match self {
@@ -95,11 +105,14 @@ struct ConfigKey {
     versions: (TlsVersion, TlsVersion),
 }
 
+/// A configuration, and the identity that it shows.
+type Made = (Arc<ClientConfig>, Arc<Identity>);
+
 /// One worker's rustls configurations.
 #[derive(Debug)]
 pub(super) struct ClientConfigs {
     secrets: Arc<Secrets>,
-    made: RefCell<HashMap<ConfigKey, Arc<ClientConfig>>>,
+    made: RefCell<HashMap<ConfigKey, Made>>,
 }
 
 impl ClientConfigs {
@@ -113,7 +126,7 @@ impl ClientConfigs {
         tls: &UpstreamTls,
         wire: Wire,
         verify_server_name: bool,
-    ) -> Result<Arc<ClientConfig>, String> {
+    ) -> Result<Made, String> {
         let key = ConfigKey {
             names: TlsNames { certificate: tls.certificate.clone(), roots: tls.roots.clone() },
             subject_alt_names: tls.subject_alt_names.clone(),
@@ -122,46 +135,46 @@ impl ClientConfigs {
             versions: (tls.min_version, tls.max_version),
         };
         let mut made = self.made.borrow_mut();
-        if let Some(config) = made.get(&key) {
-            return Ok(config.clone());
+        if let Some(known) = made.get(&key) {
+            return Ok(known.clone());
         }
-        let config = self.make(&key)?;
-        made.insert(key, config.clone());
-        Ok(config)
+        let identity = self.secrets.identity(&key.names);
+        let new = (make(&key, identity.clone())?, identity);
+        made.insert(key, new.clone());
+        Ok(new)
     }
 
     /// Forgets what no connection was made with lately. A configuration is cheap to make again.
     pub(super) fn clear(&self) {
         let mut made = self.made.borrow_mut();
-        made.retain(|_, config| Arc::strong_count(config) > 1);
+        made.retain(|_, (config, _)| Arc::strong_count(config) > 1);
         made.shrink_to_fit();
     }
+}
 
-    fn make(&self, key: &ConfigKey) -> Result<Arc<ClientConfig>, String> {
-        let identity = self.secrets.identity(&key.names);
-        let peers = if !key.subject_alt_names.is_empty() {
-            PeerNames::OneOf(key.subject_alt_names.clone())
-        } else if key.server_name {
-            PeerNames::ServerName
-        } else {
-            PeerNames::Any
-        };
-        let offers: Vec<&[u8]> = key.offers.iter().map(|offer| &**offer).collect();
-        let versions: Vec<_> = ALL_VERSIONS
-            .into_iter()
-            .filter(|(version, _)| (key.versions.0..=key.versions.1).contains(version))
-            .map(|(_, version)| version)
-            .collect();
-        let config = pki::tls::client_config_with_versions(identity, peers, &offers, &versions)
-            .map_err(|error| error.to_string())?;
-        if key.names.roots.is_some() {
-            return Ok(config);
-        }
-        let mut config = Arc::unwrap_or_clone(config);
-        let algorithms = config.crypto_provider().signature_verification_algorithms;
-        config.dangerous().set_certificate_verifier(Arc::new(Unverified(algorithms)));
-        Ok(Arc::new(config))
+fn make(key: &ConfigKey, identity: Arc<Identity>) -> Result<Arc<ClientConfig>, String> {
+    let peers = if !key.subject_alt_names.is_empty() {
+        PeerNames::OneOf(key.subject_alt_names.clone())
+    } else if key.server_name {
+        PeerNames::ServerName
+    } else {
+        PeerNames::Any
+    };
+    let offers: Vec<&[u8]> = key.offers.iter().map(|offer| &**offer).collect();
+    let versions: Vec<_> = ALL_VERSIONS
+        .into_iter()
+        .filter(|(version, _)| (key.versions.0..=key.versions.1).contains(version))
+        .map(|(_, version)| version)
+        .collect();
+    let config = pki::tls::client_config_with_versions(identity, peers, &offers, &versions)
+        .map_err(|error| error.to_string())?;
+    if key.names.roots.is_some() {
+        return Ok(config);
     }
+    let mut config = Arc::unwrap_or_clone(config);
+    let algorithms = config.crypto_provider().signature_verification_algorithms;
+    config.dangerous().set_certificate_verifier(Arc::new(Unverified(algorithms)));
+    Ok(Arc::new(config))
 }
 
 const ALL_VERSIONS: [(TlsVersion, &SupportedProtocolVersion); 2] =
