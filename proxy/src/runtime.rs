@@ -22,6 +22,7 @@ use crate::{
     drain::{Chains, Drain, Phase},
     identity::Secrets,
     listen::{lifetime::Lifetimes, sockets::Sockets, tls::ServerConfigs},
+    observe::{Observe, Recorder},
     snapshot::{Live, Reader, Snapshot},
     upstream::{Random, Upstreams},
 };
@@ -33,6 +34,8 @@ pub struct Shared {
     pub live: Arc<Live>,
     /// Certificates and roots.
     pub secrets: Arc<Secrets>,
+    /// What is told about requests and connections.
+    pub observe: Arc<Observe>,
     /// Whether the process is ending, and its connections.
     pub drain: Drain,
     /// How the data plane is set up.
@@ -74,10 +77,11 @@ impl Default for Settings {
 
 impl Shared {
     /// Shared state around a configuration and secrets.
-    pub fn new(live: Arc<Live>, secrets: Arc<Secrets>, settings: Settings) -> Arc<Self> {
+    pub fn new(live: Arc<Live>, secrets: Arc<Secrets>, observe: Arc<Observe>, settings: Settings) -> Arc<Self> {
         Arc::new(Self {
             live,
             secrets,
+            observe,
             drain: Drain::default(),
             settings,
             faults: Faults::default(),
@@ -126,6 +130,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Connections to endpoints.
     pub upstreams: Rc<Upstreams>,
+    /// Told of what is over.
+    pub recorder: Rc<Recorder>,
     /// TLS towards clients.
     pub tls: ServerConfigs,
     /// The filter chains in use.
@@ -197,12 +203,15 @@ fn run(shared: Arc<Shared>) -> io::Result<()> {
     Ok(())
 }
 
+/// Access log lines wait this long at most.
+const LOG_FLUSH: Duration = Duration::from_secs(1);
 /// After the last listener has closed, what is under way gets this long.
 const LAST: Duration = Duration::from_secs(2);
 
 async fn work(shared: Arc<Shared>) {
     let worker = Rc::new(Worker {
         upstreams: Upstreams::new(shared.secrets.clone(), shared.settings.packet_mark),
+        recorder: shared.observe.recorder(),
         tls: ServerConfigs::new(shared.secrets.clone()),
         chains: Chains::default(),
         lifetimes: Lifetimes::default(),
@@ -212,6 +221,7 @@ async fn work(shared: Arc<Shared>) {
         shared,
     });
     tokio::task::spawn_local(sweep(worker.clone()));
+    tokio::task::spawn_local(flush_logs(worker.clone()));
     tokio::task::spawn_local(worker.upstreams.clone().run(worker.shared.live.reader()));
     let mut phases = worker.shared.drain.watch();
     let mut changes = worker.shared.live.watch();
@@ -239,6 +249,14 @@ async fn work(shared: Arc<Shared>) {
     while worker.shared.drain.connections() > 0 && Instant::now() < end {
         worker.lifetimes.sweep(Instant::now());
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    worker.recorder.flush();
+}
+
+async fn flush_logs(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(LOG_FLUSH).await;
+        worker.recorder.flush();
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
         stream::Stream,
     },
     request::outcome::{Connection, Flags, Outcome, Protocol},
+    observe::TcpFlow,
     runtime::Worker,
     snapshot::{Cluster, listener::Listener, tcp::TcpProxy},
     stage::hash,
@@ -32,8 +33,9 @@ pub async fn serve(
     signal: Rc<Signal>,
 ) {
     let mut outcome = Outcome::new(facts, Protocol::Tcp, Instant::now());
-    carry(&worker, &proxy, client, signal, &mut outcome).await;
+    let flow = carry(&worker, &proxy, client, signal, &mut outcome).await;
     outcome.duration = outcome.started.elapsed();
+    worker.recorder.tcp_closed(&proxy, flow, &outcome);
 }
 
 async fn carry(
@@ -42,22 +44,30 @@ async fn carry(
     client: Stream,
     signal: Rc<Signal>,
     outcome: &mut Outcome,
-) {
+) -> Option<TcpFlow> {
     let name = proxy.clusters.pick(|| worker.random());
     let Some(cluster) = worker.snapshot().cluster(name).cloned() else {
-        return outcome.fail(Flags::NO_CLUSTER, "cluster_not_found");
+        outcome.fail(Flags::NO_CLUSTER, "cluster_not_found");
+        return None;
     };
     outcome.cluster = Some(cluster.clone());
-    let Some(upstream) = connect(worker, proxy, &cluster, outcome).await else { return };
+    let upstream = connect(worker, proxy, &cluster, outcome).await?;
+    let flow = worker.recorder.tcp_opened(proxy, outcome);
     let limits = Limits { idle: proxy.idle_timeout, head: None, age: proxy.max_duration };
     let lifetime = Lifetime::new(signal, limits, Kind::Tcp);
     worker.lifetimes.add(&lifetime);
-    let carried = both_ways(client, upstream, &lifetime).await;
+    let carried = both_ways(client, upstream, &lifetime, |carried| {
+        if let Some(flow) = &flow {
+            flow.progress(carried.from_upstream, carried.from_client);
+        }
+    })
+    .await;
     outcome.bytes_received = carried.from_client;
     outcome.bytes_sent = carried.from_upstream;
     if carried.ended_by_us {
         outcome.details = "idle_timeout".into();
     }
+    flow
 }
 
 /// Connects to an endpoint of the cluster, trying others if that is allowed.
@@ -86,6 +96,7 @@ async fn connect(
         match worker.upstreams.connect(cluster, &endpoint).await {
             Ok(connected) => {
                 outcome.upstream_local = Some(connected.link().local);
+                outcome.link = Some(connected.link().clone());
                 return Some(connected);
             }
             Err(error) => {
@@ -105,5 +116,5 @@ pub fn refused(worker: &Worker, facts: Rc<Connection>, listener: &Listener) {
     let mut outcome = Outcome::new(facts, Protocol::Tcp, Instant::now());
     outcome.fail(Flags::NO_ROUTE, "filter_chain_not_found");
     outcome.duration = outcome.started.elapsed();
-    let _ = (worker, listener);
+    worker.recorder.refused(&listener.access_logs, &outcome);
 }

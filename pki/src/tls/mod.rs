@@ -10,7 +10,7 @@ mod verify;
 
 pub use client::{PeerNames, client_config, client_config_with_versions, control_plane_client_config, sni};
 pub use provider::provider;
-pub use server::{ClientAuth, server_config};
+pub use server::{ClientAuth, server_config, server_config_with_versions};
 pub use verify::{peer_id, spiffe_id};
 
 pub(crate) use verify::verify_chain;

@@ -6,7 +6,9 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme, SupportedProtocolVersion,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::provider::{algorithms, provider};
@@ -31,8 +33,18 @@ pub fn server_config(
     clients: ClientAuth,
     alpn: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, PkiError> {
+    server_config_with_versions(identity, clients, alpn, rustls::DEFAULT_VERSIONS)
+}
+
+/// The same, for these versions of TLS only.
+pub fn server_config_with_versions(
+    identity: Arc<Identity>,
+    clients: ClientAuth,
+    alpn: &[&[u8]],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<Arc<ServerConfig>, PkiError> {
     let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|e| PkiError::crypto("configuring TLS", e))?;
     let builder = match clients {
         ClientAuth::None => builder.with_no_client_auth(),

@@ -23,28 +23,27 @@ pub(super) fn network(filters: &[pb::Filter]) -> Result<Network> {
     let Some((last, before)) = filters.split_last() else {
         return Err(ConfigError::new("filters: a chain needs a filter that ends it"));
     };
-    let mut stats = false;
     for (index, filter) in before.iter().enumerate() {
-        stats |= passing(filter).entry("filters", index)?;
+        passing(filter).entry("filters", index)?;
     }
     let (type_url, any) = typed(last).entry("filters", before.len())?;
     let end = match type_url.as_str() {
         HTTP => decode(any)
             .and_then(|value| http::manager(&value))
             .map(|manager| Network::Http(Arc::new(manager))),
-        TCP => decode(any).and_then(|value| tcp(&value, stats)).map(|proxy| Network::Tcp(Arc::new(proxy))),
+        TCP => decode(any).and_then(|value| tcp(&value)).map(|proxy| Network::Tcp(Arc::new(proxy))),
         unknown => Err(ConfigError::unknown_extension("network filter", &last.name, unknown)),
     };
     end.entry("filters", before.len())
 }
 
-/// A filter that lets bytes through; says whether it is the one that counts connections.
-fn passing(filter: &pb::Filter) -> Result<bool> {
+/// A filter that lets bytes through.
+fn passing(filter: &pb::Filter) -> Result<()> {
     let (type_url, any) = typed(filter)?;
     match type_url.as_str() {
-        istio::STATS => istio::check_stats(any).map(|()| true),
+        istio::STATS => istio::check_stats(any),
         // Peers of ours tell who they are by their certificates and endpoints' metadata.
-        istio::TCP_METADATA_EXCHANGE | istio::AUTHN => Ok(false),
+        istio::TCP_METADATA_EXCHANGE | istio::AUTHN => Ok(()),
         unknown => Err(ConfigError::unknown_extension("network filter", &filter.name, unknown)),
     }
 }
@@ -60,7 +59,7 @@ fn typed(filter: &pb::Filter) -> Result<(String, &Any)> {
     }
 }
 
-fn tcp(value: &tcp_pb::TcpProxy, stats: bool) -> Result<TcpProxy> {
+fn tcp(value: &tcp_pb::TcpProxy) -> Result<TcpProxy> {
     let unsupported = [
         ("tunneling_config", value.tunneling_config.is_some()),
         ("metadata_match", value.metadata_match.is_some()),
@@ -80,7 +79,7 @@ fn tcp(value: &tcp_pb::TcpProxy, stats: bool) -> Result<TcpProxy> {
         connect_attempts: number(value.max_connect_attempts.as_ref()).unwrap_or(1).max(1),
         hash_source_ip: hashes_source_ip(value)?,
         access_logs: each("access_log", &value.access_log, access_log::access_log)?,
-        istio_stats: stats,
+        istio_stats: true,
     })
 }
 

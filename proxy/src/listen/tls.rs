@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
 use pki::tls::ClientAuth;
-use rustls::{ServerConfig, server::Accepted};
+use rustls::{ServerConfig, SupportedProtocolVersion, server::Accepted};
 use tokio::net::TcpStream;
 use tokio_rustls::{StartHandshake, server::TlsStream};
 use x509_parser::{extensions::GeneralName, prelude::FromDer as _};
@@ -11,7 +11,7 @@ use x509_parser::{extensions::GeneralName, prelude::FromDer as _};
 use crate::{
     identity::{Secrets, TlsNames},
     request::outcome::{PeerCertificate, TlsFacts},
-    snapshot::listener::{ClientCertificate, DownstreamTls, NameMatch},
+    snapshot::listener::{ClientCertificate, DownstreamTls, NameMatch, TlsVersion},
 };
 
 /// Time for a handshake where the chain names none.
@@ -50,6 +50,7 @@ pub struct ServerConfigs {
 struct Key {
     names: TlsNames,
     clients: ClientCertificate,
+    versions: (TlsVersion, TlsVersion),
     alpn: Vec<Box<[u8]>>,
 }
 
@@ -73,7 +74,8 @@ impl ServerConfigs {
         let alpn = agreed(&context.alpn, carries_http, offers);
         let names =
             TlsNames { certificate: context.certificates.first().cloned(), roots: context.roots.clone() };
-        let key = Key { names, clients: context.client_certificate, alpn };
+        let versions = (context.min_version, context.max_version);
+        let key = Key { names, clients: context.client_certificate, versions, alpn };
         let mut made = self.made.borrow_mut();
         if let Some(config) = made.get(&key) {
             return Ok(config.clone());
@@ -88,13 +90,19 @@ impl ServerConfigs {
             ClientCertificate::Required => ClientAuth::Required,
         };
         let alpn: Vec<&[u8]> = key.alpn.iter().map(AsRef::as_ref).collect();
-        let config = pki::tls::server_config(identity, clients, &alpn)?;
+        let versions = supported_versions(versions);
+        let config = pki::tls::server_config_with_versions(identity, clients, &alpn, &versions)?;
         if made.len() >= KEPT {
             made.clear();
         }
         made.insert(key, config.clone());
         Ok(config)
     }
+}
+
+fn supported_versions((min, max): (TlsVersion, TlsVersion)) -> Vec<&'static SupportedProtocolVersion> {
+    let all = [(TlsVersion::V1_2, &rustls::version::TLS12), (TlsVersion::V1_3, &rustls::version::TLS13)];
+    all.into_iter().filter(|(version, _)| (min..=max).contains(version)).map(|(_, version)| version).collect()
 }
 
 fn agreed(ours: &[Box<[u8]>], carries_http: bool, offers: &[Box<[u8]>]) -> Vec<Box<[u8]>> {

@@ -13,7 +13,7 @@ use crate::{
         retry::{Failure, Retries},
         timeout::Timeouts,
     },
-    upstream::{Endpoint, Pick, ResponseBody, SendError, limits::Permit, limits::Resource},
+    upstream::{Connected, Endpoint, Pick, ResponseBody, SendError, limits::Permit, limits::Resource},
 };
 
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
@@ -40,6 +40,8 @@ pub struct Answered {
     pub response: Response<ResponseBody>,
     /// When its last byte must have come.
     pub deadline: Option<Instant>,
+    /// The connection to the endpoint, where there is no body but a tunnel.
+    pub tunnel: Option<Connected>,
 }
 
 /// How an attempt ended.
@@ -90,7 +92,7 @@ pub(super) async fn run(
     }
 }
 
-fn pick(
+pub(super) fn pick(
     exchange: &mut Exchange,
     cluster: &Arc<Cluster>,
     plan: &Plan,
@@ -127,7 +129,7 @@ async fn send(
     }
     let more = plan.retries.as_ref().is_some_and(Retries::left);
     if !more {
-        exchange.source.keep_no_more();
+        exchange.source.keep_up_to(0);
     }
     let body = exchange.source.attempt();
     let request = exchange.head.request(body);
@@ -135,8 +137,10 @@ async fn send(
     let started = Instant::now();
     let sent = worker.upstreams.send(cluster, endpoint, request);
     let ended = clock.limit(exchange, sent).await;
-    if matches!(ended, Ended::Answer(_)) {
-        exchange.record.upstream_service_time = Some(started.elapsed());
+    match ended {
+        Ended::Answer(_) => exchange.record.upstream_service_time = Some(started.elapsed()),
+        Ended::TryTimeout | Ended::Timeout => worker.upstreams.timed_out(cluster, endpoint),
+        Ended::Failed(_) => {}
     }
     ended
 }
@@ -182,7 +186,7 @@ fn conclude(
     _retries: Option<&Retries>,
 ) -> Result<Answered, Box<Reply>> {
     match ended {
-        Ended::Answer(response) => Ok(Answered { response, deadline }),
+        Ended::Answer(response) => Ok(Answered { response, deadline, tunnel: None }),
         Ended::Timeout => Err(Reply::timeout("response_timeout")),
         Ended::TryTimeout => Err(Reply::timeout("upstream_per_try_timeout")),
         Ended::Failed(_) if exchange.source.failed() => Err(Reply::client_gone()),

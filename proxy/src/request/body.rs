@@ -280,10 +280,11 @@ impl Source {
         })
     }
 
-    /// No further attempt will be made: what was kept is let go once it has been sent.
-    pub fn keep_no_more(&self) {
+    /// Changes how much may be kept for later attempts. Zero, once no further attempt will be made: what was kept is
+    /// let go when it has been sent.
+    pub fn keep_up_to(&self, limit: u64) {
         if let Some(source) = &self.0 {
-            source.borrow_mut().limit = 0;
+            source.borrow_mut().limit = limit;
         }
     }
 

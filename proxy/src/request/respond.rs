@@ -16,6 +16,7 @@ use crate::{
     snapshot::{
         headers::HeaderEdits,
         http::{HttpConnectionManager, ServerHeader},
+        listener::Direction,
         route::{Action, Target},
     },
     stage::{self, forwarded::REQUEST_ID, route::Routed},
@@ -63,20 +64,27 @@ pub(super) fn without_head(mut record: Record, bad: BadHead) -> Response<ClientB
 impl Exchange {
     /// The upstream's answer.
     pub(super) fn answer(self, answered: Answered) -> Response<ClientBody> {
-        let Answered { response, deadline } = answered;
+        let Answered { response, deadline, tunnel } = answered;
         let (mut parts, body) = response.into_parts();
         let mut this = self;
-        let switching = parts.status == StatusCode::SWITCHING_PROTOCOLS && this.upgrade.is_some();
+        let agreed = parts.status == StatusCode::SWITCHING_PROTOCOLS
+            || (this.head.method == Method::CONNECT && parts.status.is_success());
+        let switching = agreed && this.upgrade.is_some();
         let record = &mut this.record;
         record.upstream_local = body.link().map(|link| link.local);
+        record.link = body.link().cloned();
         record.status = Some(parts.status);
         record.grpc_status = grpc_status(&parts.headers);
         record.details = "via_upstream".into();
-        stage::hop::clean_response(&mut parts.headers, switching);
+        let peer = this.connection.worker.recorder.identify(&mut parts.headers);
+        if this.connection.facts.direction != Direction::Inbound {
+            record.peer = peer;
+        }
+        stage::hop::clean_response(&mut parts.headers, parts.status == StatusCode::SWITCHING_PROTOCOLS);
         this.complete(&mut parts.headers, true);
         this.close_if_due(&mut parts.headers, switching);
         if switching {
-            return tunnel::start(this, parts, body);
+            return tunnel::start(this, parts, tunnel.or_else(|| body.into_upgraded()));
         }
         let idle = this.idle_timeout();
         let count_messages = this.grpc && this.connection.manager.filters.grpc_stats;
@@ -133,6 +141,10 @@ impl Exchange {
             headers.append(header::VIA, via.clone());
         }
         name_server(manager, headers);
+        if manager.filters.metadata_exchange && self.connection.facts.direction == Direction::Inbound {
+            let known = self.record.peer.is_some();
+            self.connection.worker.recorder.introduce_to_client(known, headers);
+        }
         self.record.response_head_bytes = headers_size(headers) + 20;
         if !manager.access_logs.is_empty() {
             self.record.response_headers = Some(Box::new(headers.clone()));

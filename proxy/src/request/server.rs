@@ -68,7 +68,7 @@ impl HttpConnection {
 
     /// A request is over.
     pub fn observe(&self, outcome: &Outcome) {
-        let _ = outcome;
+        self.worker.recorder.request(&self.manager, outcome);
     }
 }
 

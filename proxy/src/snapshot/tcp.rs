@@ -21,7 +21,7 @@ pub struct TcpProxy {
     pub hash_source_ip: bool,
     /// Where finished connections are logged.
     pub access_logs: Vec<AccessLog>,
-    /// Whether `istio.stats` (or our own equivalent) counts these connections.
+    /// Connections are counted as `istio.stats` does. Our own control plane doesn't send that filter: we always count.
     pub istio_stats: bool,
 }
 

@@ -30,11 +30,13 @@ pub struct Carried {
     pub ended_by_us: bool,
 }
 
-/// Copies until both ends have closed, one fails, or the connection's lifetime is over.
+/// Copies until both ends have closed, one fails, or the connection's lifetime is over. Tells `moved` of what has
+/// passed in all.
 pub async fn both_ways(
     mut client: impl AsyncRead + AsyncWrite + Unpin,
     mut upstream: impl AsyncRead + AsyncWrite + Unpin,
     lifetime: &Lifetime,
+    moved: impl Fn(Carried),
 ) -> Carried {
     let mut up = Direction::default();
     let mut down = Direction::default();
@@ -57,6 +59,7 @@ pub async fn both_ways(
         let down_done = down.poll(context, &mut upstream, &mut client)?;
         if up.carried + down.carried != before {
             lifetime.touch();
+            moved(Carried { from_client: up.carried, from_upstream: down.carried, ended_by_us });
         }
         if up_done.is_ready() && down_done.is_ready() {
             Poll::Ready(io::Result::Ok(()))

@@ -461,7 +461,7 @@ async fn nonsense_is_refused_and_harms_nobody() {
         (b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n".to_vec(), 400),
         (b"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n".to_vec(), 400),
         (b"GET / HTTP/1.1\r\nhost: a\r\nbad header\r\n\r\n".to_vec(), 400),
-        (b"CONNECT a:1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".to_vec(), 403),
+        (b"CONNECT a:1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".to_vec(), 404),
         (long.into_bytes(), 431),
         (large.into_bytes(), 431),
     ] {
@@ -516,4 +516,27 @@ async fn a_changed_route_is_used_by_the_next_request_of_the_same_connection() {
             (expected, cluster.unwrap_or_default())
         );
     }
+}
+
+#[tokio::test]
+async fn a_connect_ends_at_the_route_that_terminates_it() {
+    let echo = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = echo.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = echo.accept().await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+    });
+    let mut forward = Forward::to_cluster("b");
+    forward.connect = true;
+    forward.upgrades = vec![("connect".into(), true)];
+    let mut tunnel = route(forward);
+    tunnel.path.path = PathMatch::Connect;
+    let rig = Rig::http(vec![tunnel], &[("b", &[address])]).await;
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    stream.write_all(b"CONNECT somewhere:80 HTTP/1.1\r\nhost: somewhere:80\r\n\r\n").await.unwrap();
+    assert_eq!(status(&read_answer(&mut stream).await), 200);
+    stream.write_all(b"through").await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut stream).await, "through");
 }

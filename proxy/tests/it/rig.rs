@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use proxy::{
     drain::Phase,
     identity::Secrets,
+    observe::{LocalWorkload, Observe, StatsFilter},
     runtime::{self, Settings, Shared, Workers},
     snapshot::{
         Cluster, Listener, Listeners, Live, RouteTable, Snapshot,
@@ -50,7 +51,8 @@ impl Rig {
     /// Starts one worker without configuration.
     pub(crate) fn start() -> Self {
         let settings = Settings { workers: 1, hostname: "rig".into(), ..Settings::default() };
-        let shared = Shared::new(Live::new(Snapshot::default()), Secrets::new(), settings);
+        let observe = Observe::new(LocalWorkload::default(), "rig", StatsFilter::default());
+        let shared = Shared::new(Live::new(Snapshot::default()), Secrets::new(), observe, settings);
         let workers = runtime::start(&shared).unwrap();
         Self { address: free_address(), shared, registry: Registry::new(), workers: Some(workers) }
     }
