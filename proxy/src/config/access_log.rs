@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::extensions::access_loggers::{file::v3 as file, strea
 
 use super::error::{At as _, ConfigError, Result};
 use super::value::{data, decode, json};
+use crate::observe::log::Format;
 use crate::snapshot::http::{AccessLog, LogFormat};
 
 const FILE: &str = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
@@ -40,7 +41,16 @@ pub(super) fn listener_access_log(value: &pb::AccessLog) -> Result<AccessLog> {
     }
 }
 
+/// Where the lines go and how they look. A format that can't be filled in is refused now, not at the first line.
 fn target(value: &pb::AccessLog) -> Result<AccessLog> {
+    let log = described(value)?;
+    match Format::new(&log.format) {
+        Ok(_) => Ok(log),
+        Err(bad) => Err(ConfigError::new(bad.to_string())),
+    }
+}
+
+fn described(value: &pb::AccessLog) -> Result<AccessLog> {
     let Some(pb::access_log::ConfigType::TypedConfig(any)) = &value.config_type else {
         return Err(ConfigError::new("typed_config is required"));
     };
