@@ -103,6 +103,8 @@ pub async fn http(listener: TcpListener, router: Router, tls: Option<TlsAcceptor
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
             let Ok(local) = stream.local_addr() else { return };
+            let [source, local] =
+                [source, local].map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
             let plain = Connection { source, local, tls: None };
             let Some(tls) = tls else { return exchange(stream, plain, router, watcher).await };
             // Who fails the handshake has learnt why from TLS's own alert.

@@ -90,7 +90,7 @@ pub struct Answer {
     pub headers: BTreeMap<String, String>,
     /// The whole body's digest.
     pub body: Digest,
-    /// The body's first 64 KiB: as JSON if it is JSON, else as text.
+    /// The body's first 64 KiB: as JSON if it is JSON, as text if it is text, else null.
     pub text: serde_json::Value,
     /// From the call to the body's end.
     pub milliseconds: u64,
@@ -106,7 +106,8 @@ impl Answer {
         let (parts, incoming) = response.into_parts();
         let (digest, kept) = body::drain(incoming, 64 * 1024).await.context("the body broke off")?;
         let text = serde_json::from_slice(&kept)
-            .unwrap_or_else(|_| serde_json::Value::String(String::from_utf8_lossy(&kept).into_owned()));
+            .or_else(|_| String::from_utf8(kept).map(serde_json::Value::String))
+            .unwrap_or_default();
         let text_of = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Ok(Self {
             status: parts.status.as_u16(),

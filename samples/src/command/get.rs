@@ -18,8 +18,9 @@ use crate::{
 pub(super) struct Target {
     /// `http://` or `https://`
     url: String,
-    #[arg(long, short = 'X', default_value = "GET")]
-    method: Method,
+    /// GET, or POST with a body
+    #[arg(long, short = 'X')]
+    method: Option<Method>,
     /// `name: value`; may be given several times
     #[arg(long, short = 'H', value_parser = header)]
     header: Vec<(HeaderName, HeaderValue)>,
@@ -49,13 +50,14 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn template(&self) -> anyhow::Result<Template> {
         let mut template = Template::get(&self.url)?;
-        template.method = self.method.clone();
         template.headers = self.header.iter().cloned().collect::<HeaderMap>();
         template.payload = match (&self.body, self.body_bytes) {
             (Some(text), _) => Payload::Text(text.clone()),
             (None, Some(length)) => Payload::Pattern(length),
             (None, None) => Payload::Empty,
         };
+        let usual = if matches!(template.payload, Payload::Empty) { Method::GET } else { Method::POST };
+        template.method = self.method.clone().unwrap_or(usual);
         Ok(template)
     }
 

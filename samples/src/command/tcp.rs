@@ -41,7 +41,7 @@ pub struct Tcp {
 struct Conversation {
     greeting: Option<String>,
     received_bytes: u64,
-    /// The first 4 KiB of what came back.
+    /// The first 256 bytes of what came back.
     received: String,
     /// Whether exactly the sent bytes came back.
     intact: bool,
@@ -82,7 +82,7 @@ impl Tcp {
                 break;
             }
             sum.add(&buffer[..length]);
-            let room = 4096_usize.saturating_sub(first.len()).min(length);
+            let room = 256_usize.saturating_sub(first.len()).min(length);
             first.extend_from_slice(&buffer[..room]);
         }
         let (sent, received) = (sending.await?.context("sending")?, sum.finish());

@@ -1,0 +1,43 @@
+# Everything a person or a machine does with this project. `make help` lists it.
+# All of it works as root in a container or a virtual machine, without Docker.
+
+CARGO ?= cargo
+# Scenarios of `make e2e`, rows of `make bench`: part of a name, or all.
+ONLY ?=
+
+.PHONY: help demo demo-down test check e2e bench images charts
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: ## a cluster, the mesh, a Bookinfo, traffic, and a page that shows what happened
+	$(CARGO) run --quiet --profile quick-release -p trysail-e2e -- demo $(DEMO)
+
+demo-down: ## remove all of what demo made
+	$(CARGO) run --quiet --profile quick-release -p trysail-e2e -- demo-down $(DEMO)
+
+test: ## every unit and integration test, and the local mesh of real processes
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace
+
+check: ## format, lints, dependency rules; licences and bans if cargo-deny is there
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	scripts/dependency-rules
+	@if command -v cargo-deny >/dev/null; then cargo-deny check bans licenses sources; \
+	else echo 'licences and bans not checked: cargo install cargo-deny'; fi
+
+e2e: ## scenarios on a real cluster: KUBECONFIG's with HUB, else one started here; ONLY=name picks
+	$(CARGO) run --quiet --profile quick-release -p trysail-e2e -- run $(ONLY:%=--only %)
+
+bench: ## side by side with a stock Envoy; writes target/bench/results.json
+	$(CARGO) build --release -p trysail-controlplane -p trysail-proxy -p trysail-samples
+	$(CARGO) run --release -p trysail-bench -- $(ONLY)
+
+images: ## container images as archives in target/images, without Docker; HUB and TAG name them
+	e2e/images build
+
+charts: ## write what is generated: CRDs, their field reference, and the operator's manifests as the chart renders them
+	$(CARGO) run --quiet -p trysail-crds --bin generate-crds
+	scripts/render-operator
