@@ -4,6 +4,8 @@
 //! takes it. `request` carries requests through their stages, `tcp` carries everything else. `snapshot` is the
 //! configuration in force, made by `config` from what `subscribe` receives. `runtime` owns the threads.
 
+pub mod admin;
+pub mod agent;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;

@@ -11,7 +11,9 @@ mod environment;
 mod error;
 mod node;
 mod proxy_config;
+mod stats;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -134,6 +136,8 @@ pub struct Bootstrap {
     pub probe_localhost: bool,
     /// The whole effective proxy configuration, for what is read elsewhere.
     pub proxy_config: ProxyConfig,
+    /// Annotations of the pod.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Bootstrap {
@@ -183,6 +187,7 @@ impl Bootstrap {
             ports,
             drain,
             proxy_config,
+            annotations,
         })
     }
 

@@ -4,7 +4,6 @@
 //! makes a new key, reads token and roots again, and uses a connection of its own.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pki::api::{IstioCertificateRequest, IstioCertificateServiceClient};
@@ -171,6 +170,3 @@ impl AuthorityError {
         super::channel::chain(self)
     }
 }
-
-/// Shared so that tests can take the place of the CA.
-pub(super) type SharedClient = Arc<Client>;

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use pki::{PkiError, SpiffeId};
 
-use super::authority::{Client, SharedClient};
+use super::authority::Client;
 use super::{Health, Secrets, files};
-use crate::bootstrap::{Bootstrap, CertificateSource};
+use crate::bootstrap::{Authority, Bootstrap, CertificateSource};
 
 /// The first wait after a failure; each further one is twice as long.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -28,7 +28,7 @@ pub struct Renewal {
 
 #[derive(Debug)]
 enum Source {
-    Authority(SharedClient),
+    Authority(Client),
     Files(files::Mounted),
 }
 
@@ -38,17 +38,34 @@ impl Renewal {
         let source = match &boot.certificates {
             CertificateSource::Files(folder) => Source::Files(files::Mounted::new(folder.clone())),
             CertificateSource::Authority(authority) => {
-                let id: SpiffeId =
-                    boot.spiffe_id().parse().map_err(|e: pki::SpiffeError| PkiError::Csr(e.to_string()))?;
-                Source::Authority(Arc::new(Client {
-                    authority: authority.clone(),
-                    id,
-                    cluster_id: boot.node.text("CLUSTER_ID").map(str::to_owned),
-                    packet_mark: boot.packet_mark,
-                }))
+                let cluster = boot.node.text("CLUSTER_ID").map(str::to_owned);
+                let mut renewal =
+                    Self::from_authority(authority.clone(), &boot.spiffe_id(), cluster, secrets, health)?;
+                renewal.mark(boot.packet_mark);
+                return Ok(renewal);
             }
         };
         Ok(Self { source, secrets, health })
+    }
+
+    /// From a CA, for this SPIFFE id.
+    pub fn from_authority(
+        authority: Authority,
+        id: &str,
+        cluster_id: Option<String>,
+        secrets: Arc<Secrets>,
+        health: Arc<Health>,
+    ) -> Result<Self, PkiError> {
+        let id: SpiffeId = id.parse().map_err(|error: pki::SpiffeError| PkiError::Csr(error.to_string()))?;
+        let source = Source::Authority(Client { authority, id, cluster_id, packet_mark: None });
+        Ok(Self { source, secrets, health })
+    }
+
+    /// Marks the packets of requests to the CA.
+    fn mark(&mut self, mark: Option<u32>) {
+        if let Source::Authority(client) = &mut self.source {
+            client.packet_mark = mark;
+        }
     }
 }
 

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 
 pub use self::{
     exchange::PEER_METADATA_HEADERS,
-    filter::StatsFilter,
+    filter::{BadStatsRegex, StatsFilter},
     metrics::TcpFlow,
     workload::{LocalWorkload, Peer},
 };

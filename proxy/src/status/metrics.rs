@@ -1,21 +1,21 @@
-//! Metrics of the control thread, in Prometheus' text format, and where the data plane's come from.
+//! All metrics of the process in Prometheus' text format: the data plane's, and those of the control thread.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::identity::{Health, Secrets};
+use crate::observe::Observe;
+use crate::snapshot::Live;
 use crate::subscribe::Progress;
 
-/// Somebody who can print metrics.
-pub trait OwnMetrics: Send + Sync + std::fmt::Debug {
-    /// Prometheus' text format.
-    fn prometheus(&self) -> String;
-}
-
-/// Metrics of certificates and configuration, under the names of Istio's agent and of Envoy.
+/// Where metrics come from. Those of certificates and configuration have the names of Istio's agent and of Envoy.
 #[derive(Debug)]
-pub struct MetricsText {
+pub struct OwnMetrics {
+    /// What the workers count.
+    pub observe: Arc<Observe>,
+    /// The configuration in force, which names the clusters.
+    pub live: Arc<Live>,
     /// How renewal is going.
     pub identity: Arc<Health>,
     /// Certificates and when they end.
@@ -26,9 +26,11 @@ pub struct MetricsText {
     pub started: Instant,
 }
 
-impl OwnMetrics for MetricsText {
-    fn prometheus(&self) -> String {
+impl OwnMetrics {
+    /// Everything.
+    pub fn prometheus(&self) -> String {
         let mut out = String::new();
+        self.observe.render(&self.live, &mut out);
         self.identity(&mut out);
         self.configuration(&mut out);
         metric(
@@ -40,9 +42,7 @@ impl OwnMetrics for MetricsText {
         );
         out
     }
-}
 
-impl MetricsText {
     fn identity(&self, out: &mut String) {
         let report = self.identity.report();
         let now = SystemTime::now();
@@ -93,6 +93,14 @@ impl MetricsText {
             "gauge",
             "1 while the configuration stream is open.",
             &[(String::new(), f64::from(u8::from(report.connected)))],
+        );
+        // Istio's dashboards count connected proxies by this.
+        metric(
+            out,
+            "envoy_cluster_upstream_cx_active",
+            "gauge",
+            "Connections to the control plane.",
+            &[("cluster_name=\"xds-grpc\"".to_owned(), f64::from(u8::from(report.connected)))],
         );
         metric(
             out,

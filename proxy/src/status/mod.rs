@@ -5,6 +5,7 @@
 
 mod application;
 mod client;
+mod lifecycle;
 mod metrics;
 mod probe;
 mod ready;
@@ -21,19 +22,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 
 pub use application::{Scrape, ScrapeError};
-pub use metrics::{MetricsText, OwnMetrics};
+pub use lifecycle::Lifecycle;
+pub use metrics::OwnMetrics;
 pub use probe::{ProbeError, Probes};
 pub use ready::Readiness;
 pub use serve::{Listening, serve};
 pub use sockets::listening_ports;
-
-/// What the process is asked to do from outside.
-pub trait Lifecycle: Send + Sync + std::fmt::Debug {
-    /// Ends the process, in good order.
-    fn quit(&self);
-    /// Announces to clients that connections will end; the process goes on.
-    fn drain(&self);
-}
 
 /// What the servers answer from.
 #[derive(Debug)]
@@ -43,11 +37,11 @@ pub struct Status {
     /// The application's probes.
     pub probes: Probes,
     /// Our own metrics.
-    pub own: Arc<dyn OwnMetrics>,
+    pub own: Arc<OwnMetrics>,
     /// The application's metrics, if they are to be merged.
     pub scrape: Option<Scrape>,
     /// Ending and draining.
-    pub lifecycle: Arc<dyn Lifecycle>,
+    pub lifecycle: Arc<Lifecycle>,
 }
 
 /// Opens the three ports; an error names the one that is taken.

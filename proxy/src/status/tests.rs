@@ -1,49 +1,42 @@
 use super::*;
 use crate::drain::{Drain, Phase};
 use crate::identity::{Health, Secrets};
+use crate::observe::{LocalWorkload, Observe, StatsFilter};
 use crate::snapshot::Live;
 use crate::subscribe::Progress;
-use parking_lot::Mutex;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-#[derive(Debug, Default)]
-struct Calls(Mutex<Vec<&'static str>>);
-
-impl Lifecycle for Calls {
-    fn quit(&self) {
-        self.0.lock().push("quit");
-    }
-    fn drain(&self) {
-        self.0.lock().push("drain");
-    }
-}
-
 struct Bench {
     drain: Drain,
-    calls: Arc<Calls>,
     status: Arc<Status>,
     ports: Vec<Listening>,
 }
 
 fn bench(scrape: Option<&str>) -> Bench {
     let drain = Drain::default();
-    let calls = Arc::new(Calls::default());
     let (identity, progress) = (Arc::new(Health::default()), Progress::new());
-    let readiness =
-        Readiness::new(identity.clone(), progress.clone(), Live::new(Default::default()), drain.clone());
-    let own = MetricsText { identity, secrets: Secrets::new(), progress, started: std::time::Instant::now() };
+    let live = Live::new(Default::default());
+    let readiness = Readiness::new(identity.clone(), progress.clone(), live.clone(), drain.clone());
+    let own = OwnMetrics {
+        observe: Observe::new(LocalWorkload::default(), "node", StatsFilter::default()),
+        live,
+        identity,
+        secrets: Secrets::new(),
+        progress,
+        started: std::time::Instant::now(),
+    };
     let status = Arc::new(Status {
         readiness: Arc::new(readiness),
         probes: Probes::default(),
         own: Arc::new(own),
         scrape: Scrape::parse(scrape).unwrap(),
-        lifecycle: calls.clone(),
+        lifecycle: Arc::new(Lifecycle::new(drain.clone())),
     });
     let any = crate::bootstrap::Ports { admin: 0, status: 0, health: 0, metrics: 0 };
     let ports = start(status.clone(), any).unwrap();
-    Bench { drain, calls, status, ports }
+    Bench { drain, status, ports }
 }
 
 /// Sends bytes to a port and returns everything that comes back.
@@ -100,7 +93,8 @@ async fn quitting_and_draining_are_asked_for_by_post_from_within_the_pod() {
             format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
         assert!(exchange(port, post.as_bytes()).await.starts_with("HTTP/1.1 200"));
     }
-    assert_eq!(*bench.calls.0.lock(), ["quit", "drain"]);
+    bench.status.lifecycle.asked_to_quit().await;
+    assert_eq!(bench.drain.phase(), Phase::Draining);
     let outside = only_from_here(SocketAddr::from(([10, 0, 0, 9], 1))).unwrap();
     assert_eq!(outside.status(), StatusCode::FORBIDDEN);
     assert!(only_from_here("[::ffff:127.0.0.1]:1".parse().unwrap()).is_none());

@@ -151,7 +151,7 @@ async fn grpc_application() -> u16 {
 
 #[tokio::test]
 async fn grpc_probes_ask_the_health_service() {
-    let port = grpc_application();
+    let port = grpc_application().await;
     assert_eq!(status_of(format!(r#"{{"grpc":{{"port":{port}}}}}"#)).await.0, StatusCode::OK);
     let (_, body) = status_of(format!(r#"{{"grpc":{{"port":{port},"service":"shop.Reviews"}}}}"#)).await;
     assert_eq!(body, "probe failed: the service is not serving (status 2)");
