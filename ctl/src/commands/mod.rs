@@ -1,0 +1,33 @@
+//! One file for each command.
+
+pub mod install;
+pub mod kube_inject;
+pub mod proxy_config;
+pub mod proxy_status;
+pub mod uninstall;
+pub mod verify_install;
+pub mod version;
+
+/// How a command prints what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// A table.
+    Short,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+impl Output {
+    /// The value as JSON or YAML text.
+    ///
+    /// # Errors
+    /// When it can't be written so.
+    pub fn render(self, value: &impl serde::Serialize) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Yaml => serde_saphyr::to_string(value)?,
+            Self::Short | Self::Json => serde_json::to_string_pretty(value)? + "\n",
+        })
+    }
+}

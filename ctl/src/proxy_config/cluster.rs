@@ -1,0 +1,100 @@
+//! `proxy-config cluster`: the services a proxy knows.
+
+use serde_json::Value;
+
+use super::{origin, resources, text};
+use crate::table::Columns;
+
+/// Which clusters to show; an absent field shows all.
+#[derive(Debug, Default)]
+pub struct Filter<'a> {
+    /// The service's full name.
+    pub fqdn: Option<&'a str>,
+    /// The service's port.
+    pub port: Option<u16>,
+    /// The subset.
+    pub subset: Option<&'a str>,
+    /// `inbound` or `outbound`.
+    pub direction: Option<&'a str>,
+}
+
+/// The parts of a cluster name; a name without parts is its own service name.
+struct Name<'a> {
+    direction: &'a str,
+    port: &'a str,
+    subset: &'a str,
+    fqdn: &'a str,
+}
+
+impl<'a> Name<'a> {
+    fn of(cluster: &'a Value) -> Self {
+        let name = text(cluster, "/name");
+        match name.split('|').collect::<Vec<_>>().as_slice() {
+            [direction, port, subset, fqdn] => {
+                Self { direction, port, subset: if subset.is_empty() { "-" } else { subset }, fqdn }
+            }
+            _ => Self { direction: "-", port: "-", subset: "-", fqdn: name },
+        }
+    }
+}
+
+impl Filter<'_> {
+    fn matches(&self, name: &Name<'_>) -> bool {
+        self.fqdn.is_none_or(|fqdn| fqdn.eq_ignore_ascii_case(name.fqdn))
+            && self.port.is_none_or(|port| port.to_string() == name.port)
+            && self.subset.is_none_or(|subset| subset == name.subset)
+            && self.direction.is_none_or(|direction| direction.eq_ignore_ascii_case(name.direction))
+    }
+}
+
+/// The clusters that pass the filter, by service name, subset and port.
+pub fn select<'a>(dump: &'a Value, filter: &Filter<'_>) -> Vec<&'a Value> {
+    let lists = [("dynamic_active_clusters", "/cluster"), ("static_clusters", "/cluster")];
+    let mut clusters = resources(dump, "ClustersConfigDump", &lists);
+    clusters.retain(|cluster| filter.matches(&Name::of(cluster)));
+    clusters.sort_by_key(|cluster| {
+        let name = Name::of(cluster);
+        (name.fqdn, name.subset, name.port.parse::<u16>().unwrap_or(0), name.direction)
+    });
+    clusters
+}
+
+/// The table.
+pub fn table(clusters: &[&Value]) -> Columns {
+    let mut columns =
+        Columns::new(&["SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "DESTINATION RULE"]);
+    for cluster in clusters {
+        let name = Name::of(cluster);
+        let kind = match text(cluster, "/type") {
+            "" if cluster.get("cluster_type").is_some() => text(cluster, "/cluster_type/name"),
+            "" => "STATIC",
+            kind => kind,
+        };
+        columns.row(&[name.fqdn, name.port, name.subset, name.direction, kind, &origin(cluster)]);
+    }
+    columns
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn clusters_are_split_into_columns_and_filtered() {
+        let dump = json!({ "configs": [{
+            "@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump",
+            "dynamic_active_clusters": [
+                { "cluster": { "name": "outbound|9080|v1|reviews.default.svc.cluster.local", "type": "EDS" } },
+                { "cluster": { "name": "PassthroughCluster", "type": "ORIGINAL_DST" } },
+            ],
+        }] });
+        let all = table(&select(&dump, &Filter::default())).to_string();
+        assert!(all.contains("PassthroughCluster"), "{all}");
+        let v1 = select(&dump, &Filter { subset: Some("v1"), ..Filter::default() });
+        let row = table(&v1).to_string();
+        let cells: Vec<_> = row.lines().nth(1).into_iter().flat_map(str::split_whitespace).collect();
+        assert_eq!(cells, ["reviews.default.svc.cluster.local", "9080", "v1", "outbound", "EDS"]);
+    }
+}
