@@ -19,11 +19,14 @@ use std::{
 use tokio::{task::LocalSet, time::Instant};
 
 use crate::{
-    drain::{Chains, Drain, Phase},
+    drain::{Chains, Drain, Phase, Signal},
     identity::Secrets,
     listen::{lifetime::Lifetimes, sockets::Sockets, tls::ServerConfigs},
     observe::{Observe, Recorder},
-    snapshot::{Live, Reader, Snapshot},
+    snapshot::{
+        Live, Reader, Snapshot,
+        listener::{Direction, FilterChain, Listener},
+    },
     upstream::{Random, Upstreams},
 };
 
@@ -77,7 +80,12 @@ impl Default for Settings {
 
 impl Shared {
     /// Shared state around a configuration and secrets.
-    pub fn new(live: Arc<Live>, secrets: Arc<Secrets>, observe: Arc<Observe>, settings: Settings) -> Arc<Self> {
+    pub fn new(
+        live: Arc<Live>,
+        secrets: Arc<Secrets>,
+        observe: Arc<Observe>,
+        settings: Settings,
+    ) -> Arc<Self> {
         Arc::new(Self {
             live,
             secrets,
@@ -164,6 +172,15 @@ impl Worker {
         self.shared.next_connection.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The signal for a new connection of this chain. While the process ends, it is raised already.
+    pub fn enter(&self, listener: &Listener, chain: &Arc<FilterChain>) -> Rc<Signal> {
+        let signal = self.chains.enter(&listener.name, chain, listener.direction);
+        if self.shared.drain.phase() != Phase::Running && listener.direction != Direction::Outbound {
+            signal.raise(self.shared.settings.drain);
+        }
+        signal
+    }
+
     /// Whether no further connection may be taken.
     pub fn full(&self) -> bool {
         self.shared.drain.connections() >= self.shared.settings.max_connections
@@ -225,13 +242,18 @@ async fn work(shared: Arc<Shared>) {
     tokio::task::spawn_local(worker.upstreams.clone().run(worker.shared.live.reader()));
     let mut phases = worker.shared.drain.watch();
     let mut changes = worker.shared.live.watch();
+    let mut followed = Arc::default();
+    let mut failed = Vec::new();
     loop {
         let listeners = worker.snapshot().listeners.clone();
-        let failed = worker.sockets.follow(&worker, &listeners);
-        for (address, error) in &failed {
-            tracing::error!(%address, %error, "cannot listen; another process may hold the address");
+        if !Arc::ptr_eq(&listeners, &followed) || !failed.is_empty() {
+            failed = worker.sockets.follow(&worker, &listeners);
+            for (address, error) in &failed {
+                tracing::error!(%address, %error, "cannot listen; another process may hold the address");
+            }
+            worker.chains.follow(&listeners, worker.shared.settings.drain);
+            followed = listeners;
         }
-        worker.chains.follow(&listeners, worker.shared.settings.drain);
         tokio::select! {
             _ = changes.changed() => {}
             _ = phases.changed() => match worker.shared.drain.phase() {

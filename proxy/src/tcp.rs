@@ -7,7 +7,12 @@ mod copy;
 
 use std::{rc::Rc, sync::Arc};
 
-use tokio::time::Instant;
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
 
 pub use self::copy::both_ways;
 use crate::{
@@ -16,8 +21,8 @@ use crate::{
         lifetime::{Kind, Lifetime, Limits},
         stream::Stream,
     },
-    request::outcome::{Connection, Flags, Outcome, Protocol},
     observe::TcpFlow,
+    request::outcome::{Connection, Flags, Outcome, Protocol},
     runtime::Worker,
     snapshot::{Cluster, listener::Listener, tcp::TcpProxy},
     stage::hash,
@@ -33,18 +38,50 @@ pub async fn serve(
     signal: Rc<Signal>,
 ) {
     let mut outcome = Outcome::new(facts, Protocol::Tcp, Instant::now());
-    let flow = carry(&worker, &proxy, client, signal, &mut outcome).await;
-    outcome.duration = outcome.started.elapsed();
-    worker.recorder.tcp_closed(&proxy, flow, &outcome);
+    if let Some(open) = open(&worker, &proxy, &mut outcome).await {
+        let flow = carry(&worker, &proxy, client, open, signal, &mut outcome).await;
+        over(&worker, &proxy, flow, outcome);
+    } else {
+        over(&worker, &proxy, None, outcome);
+    }
 }
 
-async fn carry(
+/// Carries a connection whose client has been silent, if the server speaks first. If the client does after all, its
+/// connection is given back, since what it says may choose another chain.
+pub async fn serve_silent(
     worker: &Rc<Worker>,
-    proxy: &TcpProxy,
-    client: Stream,
+    proxy: &Arc<TcpProxy>,
+    facts: Rc<Connection>,
+    client: TcpStream,
     signal: Rc<Signal>,
-    outcome: &mut Outcome,
-) -> Option<TcpFlow> {
+) -> Option<TcpStream> {
+    let mut outcome = Outcome::new(facts, Protocol::Tcp, Instant::now());
+    let Some(mut open) = open(worker, proxy, &mut outcome).await else {
+        over(worker, proxy, None, outcome);
+        return None;
+    };
+    tokio::select! {
+        biased;
+        read = open.upstream.read_buf(&mut open.greeting) => if read.is_err() {
+            over(worker, proxy, None, outcome);
+            return None;
+        },
+        _ = client.readable() => return Some(client),
+    }
+    let client = Stream::plain(client, Bytes::new());
+    let flow = carry(worker, proxy, client, open, signal, &mut outcome).await;
+    over(worker, proxy, flow, outcome);
+    None
+}
+
+/// A connection to an endpoint, and what it has said already.
+struct Open {
+    upstream: Connected,
+    greeting: BytesMut,
+}
+
+/// Picks a cluster and connects to one of its endpoints.
+async fn open(worker: &Rc<Worker>, proxy: &TcpProxy, outcome: &mut Outcome) -> Option<Open> {
     let name = proxy.clusters.pick(|| worker.random());
     let Some(cluster) = worker.snapshot().cluster(name).cloned() else {
         outcome.fail(Flags::NO_CLUSTER, "cluster_not_found");
@@ -52,22 +89,42 @@ async fn carry(
     };
     outcome.cluster = Some(cluster.clone());
     let upstream = connect(worker, proxy, &cluster, outcome).await?;
+    Some(Open { upstream, greeting: BytesMut::new() })
+}
+
+async fn carry(
+    worker: &Rc<Worker>,
+    proxy: &TcpProxy,
+    mut client: Stream,
+    open: Open,
+    signal: Rc<Signal>,
+    outcome: &mut Outcome,
+) -> Option<TcpFlow> {
     let flow = worker.recorder.tcp_opened(proxy, outcome);
+    let greeted = open.greeting.len() as u64;
+    if client.write_all(&open.greeting).await.is_err() {
+        return flow;
+    }
     let limits = Limits { idle: proxy.idle_timeout, head: None, age: proxy.max_duration };
     let lifetime = Lifetime::new(signal, limits, Kind::Tcp);
     worker.lifetimes.add(&lifetime);
-    let carried = both_ways(client, upstream, &lifetime, |carried| {
+    let carried = both_ways(client, open.upstream, &lifetime, |carried| {
         if let Some(flow) = &flow {
-            flow.progress(carried.from_upstream, carried.from_client);
+            flow.progress(greeted + carried.from_upstream, carried.from_client);
         }
     })
     .await;
     outcome.bytes_received = carried.from_client;
-    outcome.bytes_sent = carried.from_upstream;
+    outcome.bytes_sent = greeted + carried.from_upstream;
     if carried.ended_by_us {
         outcome.details = "idle_timeout".into();
     }
     flow
+}
+
+fn over(worker: &Worker, proxy: &TcpProxy, flow: Option<TcpFlow>, mut outcome: Outcome) {
+    outcome.duration = outcome.started.elapsed();
+    worker.recorder.tcp_closed(proxy, flow, &outcome);
 }
 
 /// Connects to an endpoint of the cluster, trying others if that is allowed.

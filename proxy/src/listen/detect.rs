@@ -15,8 +15,8 @@ pub const LIMIT: usize = 16 * 1024;
 /// Once a ClientHello or a request line has begun, the rest of it must come in this time.
 const REST: Duration = Duration::from_secs(15);
 /// A client that says nothing on a port for TCP may be waiting for the server to speak first. A peer's ClientHello
-/// comes with the connection, so silence this long means plaintext.
-const SERVER_FIRST: Duration = Duration::from_millis(500);
+/// comes with the connection, so after this long we ask the server. Whoever speaks first then decides.
+const SERVER_FIRST: Duration = Duration::from_millis(200);
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What has to be found out before a filter chain can be chosen.
@@ -69,6 +69,11 @@ impl Questions {
         }
         asks
     }
+
+    /// The same questions to a client that is about to say something.
+    pub fn patient(self) -> Self {
+        Self { silence: Some(REST), serve_silent: false, ..self }
+    }
 }
 
 fn is_detected_name(name: &str) -> bool {
@@ -87,6 +92,8 @@ pub struct Detected {
     pub hello: Option<Accepted>,
     /// What has been read.
     pub bytes: Bytes,
+    /// The client has said nothing so far, though it was asked.
+    pub silent: bool,
 }
 
 impl Detected {
@@ -102,6 +109,7 @@ impl Detected {
             server_name: String::new(),
             hello: None,
             bytes: bytes.freeze(),
+            silent: false,
         }
     }
 }
@@ -142,7 +150,7 @@ pub async fn detect(stream: &mut TcpStream, questions: Questions) -> Result<Dete
             Some(deadline) => match tokio::time::timeout_at(deadline, read).await {
                 Ok(read) => read?,
                 Err(_) if bytes.is_empty() && questions.serve_silent => {
-                    return Ok(Detected::plain(bytes, Vec::new()));
+                    return Ok(Detected { silent: true, ..Detected::plain(bytes, Vec::new()) });
                 }
                 Err(_) => return Err(Undetected::Timeout),
             },
@@ -191,6 +199,7 @@ fn tls(accepted: Accepted, bytes: BytesMut) -> Detected {
         server_name,
         hello: Some(accepted),
         bytes: bytes.freeze(),
+        silent: false,
     }
 }
 

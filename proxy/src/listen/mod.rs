@@ -39,11 +39,34 @@ pub async fn connection(worker: Rc<Worker>, mut stream: TcpStream, address: Sock
     let _ = stream.set_nodelay(true);
     let listener = owner(&listeners, bound, ends);
 
-    let questions = Questions::of(&listener, ends.destination.port());
-    let detected = match detect::detect(&mut stream, questions).await {
-        Ok(detected) => detected,
-        Err(why) => return given_up(&listener, ends, &why),
-    };
+    drop(listeners);
+
+    let mut questions = Questions::of(&listener, ends.destination.port());
+    loop {
+        let detected = match detect::detect(&mut stream, questions).await {
+            Ok(detected) => detected,
+            Err(why) => return given_up(&listener, ends, &why),
+        };
+        let Some(chain) = choose(&listener, ends, &detected) else {
+            return tcp::refused(&worker, facts(&worker, &listener, None, ends, &detected, None), &listener);
+        };
+        match &chain.network {
+            Network::Tcp(proxy) if detected.silent && chain.tls.is_none() => {
+                let facts = facts(&worker, &listener, Some(&chain), ends, &detected, None);
+                let signal = worker.enter(&listener, &chain);
+                match tcp::serve_silent(&worker, proxy, facts, stream, signal).await {
+                    // The client has something to say after all.
+                    Some(back) => stream = back,
+                    None => return,
+                }
+                questions = questions.patient();
+            }
+            _ => return serve(worker, stream, listener, chain, ends, detected).await,
+        }
+    }
+}
+
+fn choose(listener: &Listener, ends: Ends, detected: &Detected) -> Option<Arc<FilterChain>> {
     let view = ConnectionView {
         destination: ends.destination,
         source: ends.remote.ip(),
@@ -51,11 +74,7 @@ pub async fn connection(worker: Rc<Worker>, mut stream: TcpStream, address: Sock
         transport: detected.transport,
         protocols: &detected.protocols,
     };
-    let Some(chain) = listener.chains.find(&view).cloned() else {
-        return tcp::refused(&worker, facts(&worker, &listener, None, ends, &detected, None), &listener);
-    };
-    drop(listeners);
-    serve(worker, stream, listener, chain, ends, detected).await;
+    listener.chains.find(&view).cloned()
 }
 
 /// The listener whose destination this is, if connections are handed on; else the one that accepted.
@@ -93,7 +112,7 @@ async fn serve(
         (Some(_), None) => return,
     };
     let facts = facts(&worker, &listener, Some(&chain), ends, &detected, tls);
-    let signal = worker.chains.enter(&listener.name, &chain, listener.direction);
+    let signal = worker.enter(&listener, &chain);
     drop(detected);
     match &chain.network {
         Network::Http(manager) => {

@@ -213,6 +213,40 @@ async fn tcp_passes_through_both_sidecars_even_if_the_server_speaks_first() {
 }
 
 #[tokio::test]
+async fn plaintext_of_a_server_first_protocol_passes_a_permissive_port_and_a_late_handshake_too() {
+    let ca = ca();
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = socket.accept().await {
+            tokio::spawn(async move {
+                // Speaks first, but only after a while.
+                tokio::time::sleep(Duration::from_millis(600)).await;
+                let _ = stream.write_all(b"hello").await;
+                let mut rest = Vec::new();
+                let _ = stream.read_to_end(&mut rest).await;
+            });
+        }
+    });
+    let server = server(&ca, app, Network::Tcp(TcpProxy::to_cluster("app").into()), true).await;
+    let mut hello = [0; 5];
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.read_exact(&mut hello).await.unwrap();
+    assert_eq!(&hello, b"hello");
+
+    let secrets = Secrets::new();
+    identify(&ca, &secrets, "client", Duration::from_hours(1));
+    let config = pki::tls::client_config(secrets.workload(), pki::tls::PeerNames::Any, &[b"istio"]).unwrap();
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let name = pki::tls::sni("server.default").unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await.unwrap();
+    let mut hello = [0; 5];
+    stream.read_exact(&mut hello).await.unwrap();
+    assert_eq!(&hello, b"hello");
+}
+
+#[tokio::test]
 async fn certificates_rotate_without_a_failed_request() {
     let (ca, app) = (ca(), Backend::describing("app").await);
     let server = server(&ca, app.address, Network::Http(inbound_manager().into()), false).await;
