@@ -24,7 +24,7 @@ pub use kube::{EndpointSlice, Namespace, Node, Pod, Secret, SliceEndpoint};
 pub use lookup::{MutualTls, Scope};
 pub use mesh::{Aged, Mesh};
 pub use object::{Event, Object};
-pub use store::Store;
+pub use store::{Missing, Store};
 pub use value::{
     Address, Endpoint, EndpointGroup, Endpoints, ExportTo, Key, Kind, Labels, Locality, Meta, NamespacedName,
     Protocol, Registry, Resolution, Service, ServiceKey, ServicePort, TargetPort, Text, Workload,

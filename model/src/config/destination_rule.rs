@@ -42,7 +42,8 @@ impl DestinationRule {
     /// Keys of client labels that it asks for: its selector's, and those that failover goes by.
     pub(crate) fn label_keys(&self) -> Vec<Text> {
         let policies = self.policy.as_deref().into_iter();
-        let policies = policies.chain(self.subsets.iter().filter_map(|subset| subset.traffic_policy.as_ref()));
+        let policies =
+            policies.chain(self.subsets.iter().filter_map(|subset| subset.traffic_policy.as_ref()));
         let balancers = policies.flat_map(|policy| {
             let of_ports = policy.port_level_settings.iter().filter_map(|port| port.load_balancer.as_ref());
             policy.load_balancer.iter().chain(of_ports)

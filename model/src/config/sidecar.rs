@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use crds::networking::{CaptureMode, ConnectionPoolSettings, IstioEgressListener, IstioIngressListener, SidecarSpec};
+use crds::networking::{
+    CaptureMode, ConnectionPoolSettings, IstioEgressListener, IstioIngressListener, SidecarSpec,
+};
 
 use super::OutboundMode;
 use crate::value::{Labels, Meta, Protocol, Text, host_matches, intern, is_wildcard, resolve_host};

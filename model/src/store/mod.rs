@@ -3,6 +3,7 @@
 //! Called by the control plane's sources, one event after the other. An event costs what it touches: maps are
 //! persistent, so that publishing a mesh copies nothing, and each index is updated, never rebuilt.
 
+mod hold;
 mod index;
 mod policy;
 mod routing;
@@ -12,6 +13,8 @@ mod workloads;
 #[cfg(test)]
 mod tests;
 
+pub use hold::Missing;
+
 use std::sync::Arc;
 
 use crate::changes::Changes;
@@ -20,6 +23,7 @@ use crate::mesh::Mesh;
 use crate::object::{Event, Object};
 use crate::value::{Key, Kind};
 
+use hold::Held;
 use policy::RuleIndex;
 use services::ServiceIndex;
 use workloads::WorkloadIndex;
@@ -31,6 +35,7 @@ pub struct Store {
     workloads: WorkloadIndex,
     services: ServiceIndex,
     rules: RuleIndex,
+    held: Held,
 }
 
 impl Store {
@@ -41,6 +46,7 @@ impl Store {
             workloads: WorkloadIndex::default(),
             services: ServiceIndex::default(),
             rules: RuleIndex::default(),
+            held: Held::default(),
         }
     }
 
@@ -57,6 +63,7 @@ impl Store {
             Event::Applied(object) => self.insert(*object, &mut changes),
             Event::Deleted(key) => self.remove(&key, &mut changes),
         }
+        self.reconsider_held(&mut changes);
         changes
     }
 

@@ -10,7 +10,7 @@ use crate::config::{Gateway, Sidecar, VirtualService};
 use crate::value::{NamespacedName, Text};
 
 impl Store {
-    pub(super) fn set_virtual_service(
+    pub(super) fn put_virtual_service(
         &mut self,
         name: &NamespacedName,
         new: Option<VirtualService>,

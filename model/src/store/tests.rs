@@ -301,3 +301,70 @@ fn service_entries_list_or_select_their_endpoints() {
     delete(&mut store, Kind::ServiceEntry, "shop", "listing");
     assert!(ports(&store, "b.example.com").is_empty());
 }
+
+#[test]
+fn a_rule_waits_until_what_it_names_exists_in_whatever_order() {
+    let rule = networking(
+        "VirtualService",
+        "shop",
+        "v",
+        json!({"hosts": ["reviews"],
+        "http": [{"route": [{"destination": {"host": "reviews", "subset": "v1"}}]}]}),
+    );
+    let policy = networking(
+        "DestinationRule",
+        "shop",
+        "d",
+        json!({"host": "reviews",
+        "subsets": [{"name": "v1", "labels": {"version": "v1"}}]}),
+    );
+    let deployment = [service("reviews"), slice("reviews", &["10.1.0.1"]), pod("pod-1", "10.1.0.1", "a")];
+    let in_effect = |store: &Store| store.mesh().mesh_routes.len() == 1;
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut store = store(Vec::new());
+        drop(store.hold_rules(true));
+        for (step, part) in order.into_iter().enumerate() {
+            assert!(!in_effect(&store), "{order:?} {step}");
+            match part {
+                0 => drop(apply(&mut store, rule.clone())),
+                1 => drop(apply(&mut store, policy.clone())),
+                _ => deployment.iter().for_each(|object| drop(apply(&mut store, object.clone()))),
+            }
+        }
+        assert!(in_effect(&store) && store.held().count() == 0, "{order:?}");
+        // An edit that leads nowhere new takes effect even if the endpoints are gone by now.
+        apply(&mut store, slice("reviews", &[]));
+        let mut edited = rule.clone();
+        edited["spec"]["http"][0]["timeout"] = json!("1s");
+        assert_eq!(apply(&mut store, edited).virtual_services.len(), 1);
+    }
+}
+
+#[test]
+fn a_rule_that_has_waited_long_enough_is_released() {
+    let mut store = store(vec![service("reviews")]);
+    drop(store.hold_rules(true));
+    let rule = |name: &str, host: &str| {
+        networking(
+            "VirtualService",
+            "shop",
+            name,
+            json!({"hosts": ["reviews"],
+        "http": [{"route": [{"destination": {"host": host, "subset": "v9"}}]}]}),
+        )
+    };
+    assert!(apply(&mut store, rule("a", "reviews")).is_empty());
+    assert!(apply(&mut store, rule("b", "nowhere")).is_empty());
+    let reasons: Vec<String> =
+        store.held().flat_map(|(_, missing)| missing).map(ToString::to_string).collect();
+    assert_eq!(
+        reasons,
+        [
+            "no DestinationRule for reviews.shop.svc.cluster.local has the subset v9",
+            "no service has the host nowhere.shop.svc.cluster.local",
+        ]
+    );
+    assert_eq!(store.release(&NamespacedName::new("shop", "a")).virtual_services.len(), 1);
+    assert!(delete(&mut store, Kind::VirtualService, "shop", "b").is_empty());
+    assert_eq!(store.held().count(), 0);
+}
