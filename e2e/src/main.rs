@@ -21,13 +21,19 @@ enum Command {
     Demo(demo::Options),
     /// Remove what `demo` made
     DemoDown(demo::Options),
+    /// The demo without a cluster, in namespaces of its own
+    #[command(name = demo::LOCAL, hide = true)]
+    DemoLocal,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().command {
-        Command::Run(options) => run::run(options).await,
-        Command::Demo(options) => demo::up(options).await.map(|()| ExitCode::SUCCESS),
-        Command::DemoDown(options) => demo::down(options).await.map(|()| ExitCode::SUCCESS),
+fn main() -> anyhow::Result<ExitCode> {
+    let command = Arguments::parse().command;
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match command {
+        Command::Run(options) => runtime()?.block_on(run::run(options)),
+        Command::Demo(options) => runtime()?.block_on(demo::up(options)),
+        Command::DemoDown(options) => runtime()?.block_on(demo::down(options)),
+        // Makes its own runtime: namespaces are entered before there are threads.
+        Command::DemoLocal => Ok(demo::local()),
     }
 }

@@ -27,7 +27,12 @@ impl Outside {
                 }
             })
             .await?;
-        Ok(Self { url, pool: Pool::new(Route::default()) })
+        Ok(Self::at(url))
+    }
+
+    /// A gateway of which the address is known.
+    pub(crate) fn at(url: String) -> Self {
+        Self { url, pool: Pool::new(Route::default()) }
     }
 
     /// GET of a path.

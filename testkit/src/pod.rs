@@ -278,6 +278,11 @@ impl LocalPod {
         Ok(environment)
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.facts.field("metadata.name").unwrap_or_default()
+    }
+
     /// The pod's address.
     pub fn address(&self) -> &str {
         self.facts.field("status.podIP").unwrap_or_default()
