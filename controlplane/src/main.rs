@@ -15,7 +15,7 @@ enum Command {
         #[command(flatten)]
         options: Box<controlplane::Options>,
         /// Which log lines to write, as for RUST_LOG
-        #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+        #[arg(long, env = "RUST_LOG", default_value = "info,kube_client=error", value_name = "FILTER")]
         log: String,
         /// Write log lines as JSON
         #[arg(long)]

@@ -4,10 +4,12 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::google::rpc;
 use prost::Message as _;
+use std::time::Duration;
 use tonic::Code;
-use xds::ResourceType::{Cluster, Endpoints};
+use xds::ResourceType::{Cluster, Endpoints, Secret};
 
-use crate::stage::{Proxy, Stage, ask, names, node, service, slice};
+use crate::pages;
+use crate::stage::{Proxy, Stage, ask, gateway, names, node, service, slice};
 
 const A: &str = "outbound|80||a.shop.svc.cluster.local";
 const BB: &str = "outbound|80||bb.shop.svc.cluster.local";
@@ -80,9 +82,9 @@ async fn a_rejected_resource_is_counted_and_not_sent_again() {
     let nack = DeltaDiscoveryRequest { response_nonce: nonce, error_detail, ..ask(Cluster, &[]) };
     proxy.send(nack).await;
     proxy.is_quiet().await;
-    let metrics = crate::pages::get(stage.running.addresses.monitoring, "/metrics").await.1;
+    let metrics = pages::get(stage.running.addresses.monitoring, "/metrics").await.1;
     assert!(metrics.contains("pilot_total_xds_rejects{type=\"cds\"} 1"), "{metrics}");
-    let syncz = crate::pages::get(stage.running.addresses.monitoring, "/debug/syncz").await.1;
+    let syncz = pages::get(stage.running.addresses.monitoring, "/debug/syncz").await.1;
     assert!(syncz.contains("a: unknown filter"), "{syncz}");
 }
 
@@ -120,7 +122,59 @@ async fn a_first_request_without_a_node_is_refused() {
 async fn stopping_ends_the_streams() {
     let stage = Stage::new().await;
     let mut proxy = connected(&stage).await;
-    let stopped = tokio::time::timeout(std::time::Duration::from_secs(3), stage.running.stop());
+    let stopped = tokio::time::timeout(Duration::from_secs(3), stage.running.stop());
     stopped.await.expect("an open stream does not hold it up");
     assert!(proxy.receive().await.is_err());
+}
+
+const GATEWAY: &str = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: shop}
+spec:
+  selector: {istio: ingress}
+  servers:
+  - hosts: [shop.example]
+    port: {number: 443, name: https, protocol: HTTPS}
+    tls: {mode: SIMPLE, credentialName: cred}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: cred, namespace: shop}
+stringData: {tls.crt: the certificate, tls.key: the key}
+";
+
+#[tokio::test]
+async fn keys_leave_only_to_an_authenticated_gateway_of_their_namespace() {
+    let stage = Stage::new().await;
+    stage.write("gateway", GATEWAY);
+    let ready = async {
+        while !pages::get(stage.running.addresses.monitoring, "/metrics").await.1.contains("Gateway") {}
+    };
+    tokio::time::timeout(Duration::from_secs(5), ready).await.unwrap();
+    let name = "kubernetes://cred";
+    let secret = async |channel, token, node| {
+        let mut proxy = Proxy::connect(channel, token, node).await.unwrap();
+        proxy.send(ask(Secret, &[name])).await;
+        loop {
+            let response = proxy.next().await.unwrap();
+            if response.type_url == Secret.url() {
+                return response;
+            }
+        }
+    };
+    let given = secret(stage.secure(None).await, Some("web-token"), gateway("gw-1", "shop")).await;
+    assert_eq!(names(&given), [name]);
+    assert!(
+        String::from_utf8_lossy(&given.resources[0].resource.as_ref().unwrap().value).contains("the key")
+    );
+    for (why, refused) in [
+        ("plaintext", secret(stage.plaintext().await, None, gateway("gw-1", "shop")).await),
+        ("sidecar", secret(stage.secure(None).await, Some("web-token"), node("web-1", "shop")).await),
+        ("namespace", secret(stage.secure(None).await, Some("other-token"), gateway("gw-1", "bank")).await),
+    ] {
+        assert_eq!(refused.removed_resources, [name], "{why}");
+    }
+    let dump = pages::get(stage.running.addresses.monitoring, "/debug/config_dump?proxyID=gw-1.shop").await.1;
+    assert!(!dump.contains("the key") && !dump.contains("dGhlIGtleQ"), "keys are not shown");
 }

@@ -132,6 +132,19 @@ pub(crate) fn node(pod: &str, namespace: &str) -> Node {
     }
 }
 
+/// A gateway that the label `istio: ingress` selects.
+pub(crate) fn gateway(pod: &str, namespace: &str) -> Node {
+    let mut node = node(pod, namespace);
+    node.id = node.id.replacen("sidecar", "router", 1);
+    let label = Value { kind: Some(Kind::StringValue("ingress".into())) };
+    let labels = Struct { fields: [("istio".to_owned(), label)].into() };
+    let labels = Value { kind: Some(Kind::StructValue(labels)) };
+    if let Some(metadata) = &mut node.metadata {
+        metadata.fields.insert("LABELS".to_owned(), labels);
+    }
+    node
+}
+
 impl Proxy {
     pub(crate) async fn connect(channel: Channel, token: Option<&str>, node: Node) -> Result<Self, Status> {
         let (requests, receiver) = mpsc::channel(16);
