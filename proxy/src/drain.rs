@@ -21,9 +21,6 @@ use crate::snapshot::{
     listener::{Direction, FilterChain},
 };
 
-/// Between looks at whether connections are left.
-const CHECK: Duration = Duration::from_millis(100);
-
 /// What the whole process is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Phase {
@@ -65,22 +62,6 @@ impl Drain {
             }
             later
         });
-    }
-
-    /// Ends the process's connections in peace: announces it, waits until `grace` is over, or until there are no
-    /// connections once `at_least` is over, and then closes what is left.
-    pub async fn end(&self, grace: Duration, at_least: Option<Duration>) {
-        self.advance(Phase::Draining);
-        match at_least {
-            None => tokio::time::sleep(grace).await,
-            Some(at_least) => {
-                tokio::time::sleep(at_least).await;
-                while self.connections() > 0 {
-                    tokio::time::sleep(CHECK).await;
-                }
-            }
-        }
-        self.advance(Phase::Closing);
     }
 
     /// Tells of every change of phase.

@@ -9,6 +9,8 @@ pub mod body;
 mod decide;
 pub mod head;
 mod identify;
+pub mod limits;
+pub mod messages;
 pub mod outcome;
 pub mod record;
 pub mod reply;
@@ -77,6 +79,9 @@ pub async fn handle(
     let (parts, body) = request.into_parts();
     let source = Source::new(body, REPLAY_LIMIT);
     record.watch(&source);
+    if grpc && connection.manager.filters.grpc_stats {
+        source.count_messages();
+    }
     let head = match Head::of(parts, connection.facts.tls.is_some()) {
         Ok(head) => head,
         Err(bad) => return Ok(respond::without_head(record, bad)),

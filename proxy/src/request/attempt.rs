@@ -1,11 +1,17 @@
 //! Attempts: pick an endpoint, send the request, and again if that is allowed.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method, Response};
 use tokio::time::Instant;
 
-use super::{Exchange, body::RequestBody, outcome::Flags, reply::Reply};
+use super::{
+    Exchange,
+    body::RequestBody,
+    limits::{Clock, Deadline},
+    outcome::Flags,
+    reply::Reply,
+};
 use crate::{
     snapshot::{Cluster, route::Forward},
     stage::{
@@ -39,17 +45,32 @@ pub struct Answered {
     /// The answer.
     pub response: Response<ResponseBody>,
     /// When its last byte must have come.
-    pub deadline: Option<Instant>,
+    pub deadline: Option<Deadline>,
     /// The connection to the endpoint, where there is no body but a tunnel.
     pub tunnel: Option<Connected>,
 }
 
 /// How an attempt ended.
-enum Ended {
+pub(super) enum Ended {
+    /// With an answer.
     Answer(Response<ResponseBody>),
+    /// Without one.
     Failed(SendError),
+    /// It took longer than an attempt may.
     TryTimeout,
+    /// All attempts took longer than the route allows.
     Timeout,
+    /// A limit of the listener's was reached.
+    Late(Box<Reply>),
+}
+
+impl From<Result<Response<ResponseBody>, SendError>> for Ended {
+    fn from(result: Result<Response<ResponseBody>, SendError>) -> Self {
+        match result {
+            Ok(response) => Self::Answer(response),
+            Err(error) => Self::Failed(error),
+        }
+    }
 }
 
 /// Makes attempts until there is an answer that counts.
@@ -60,7 +81,7 @@ pub(super) async fn run(
     mut plan: Plan,
 ) -> Result<Answered, Box<Reply>> {
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
-    let mut clock = Clock { limits: plan.limits, deadline: None };
+    let mut clock = Clock::new(exchange, plan.limits);
     let mut refreshed = false;
     let mut permit = None;
     loop {
@@ -78,12 +99,10 @@ pub(super) async fn run(
             continue;
         }
         let Some(wait) = wait_before_retry(exchange, cluster, &mut plan, &ended, &mut permit) else {
-            return conclude(exchange, ended, clock.deadline, plan.retries.as_ref());
+            return conclude(exchange, ended, clock.deadline());
         };
         drop(ended);
-        if let Some(deadline) = clock.deadline
-            && Instant::now() + wait >= deadline
-        {
+        if let Some(deadline) = clock.outlasted_by(wait) {
             tokio::time::sleep_until(deadline).await;
             return Err(Reply::timeout("response_timeout"));
         }
@@ -136,11 +155,11 @@ async fn send(
     let worker = exchange.connection.worker.clone();
     let started = Instant::now();
     let sent = worker.upstreams.send(cluster, endpoint, request);
-    let ended = clock.limit(exchange, sent).await;
+    let ended = clock.limit(&exchange.source, sent).await;
     match ended {
         Ended::Answer(_) => exchange.record.upstream_service_time = Some(started.elapsed()),
         Ended::TryTimeout | Ended::Timeout => worker.upstreams.timed_out(cluster, endpoint),
-        Ended::Failed(_) => {}
+        Ended::Failed(_) | Ended::Late(_) => {}
     }
     ended
 }
@@ -158,7 +177,7 @@ fn wait_before_retry(
         Ended::Answer(response) => retries.wants_after_response(response.status(), response.headers()),
         Ended::Failed(error) => retries.wants_after_failure(error.failure),
         Ended::TryTimeout => retries.wants_after_failure(Failure::TryTimeout),
-        Ended::Timeout => false,
+        Ended::Timeout | Ended::Late(_) => false,
     };
     if !wanted || !exchange.source.can_repeat() {
         return None;
@@ -182,13 +201,13 @@ fn wait_before_retry(
 fn conclude(
     exchange: &mut Exchange,
     ended: Ended,
-    deadline: Option<Instant>,
-    _retries: Option<&Retries>,
+    deadline: Option<Deadline>,
 ) -> Result<Answered, Box<Reply>> {
     match ended {
         Ended::Answer(response) => Ok(Answered { response, deadline, tunnel: None }),
         Ended::Timeout => Err(Reply::timeout("response_timeout")),
         Ended::TryTimeout => Err(Reply::timeout("upstream_per_try_timeout")),
+        Ended::Late(reply) => Err(reply),
         Ended::Failed(_) if exchange.source.failed() => Err(Reply::client_gone()),
         Ended::Failed(error) => {
             exchange.record.upstream_failure.clone_from(&error.transport);
@@ -200,46 +219,6 @@ fn conclude(
 /// Methods that may be sent again although the first may have arrived (RFC 9110 9.2.2).
 fn is_repeatable(method: &Method) -> bool {
     method.is_idempotent()
-}
-
-/// The limits of a request. They run from when the last byte of the request has come, as Envoy's do.
-struct Clock {
-    limits: Timeouts,
-    deadline: Option<Instant>,
-}
-
-impl Clock {
-    async fn limit(
-        &mut self,
-        exchange: &Exchange,
-        sent: impl Future<Output = Result<Response<ResponseBody>, SendError>>,
-    ) -> Ended {
-        let ended = |result| match result {
-            Ok(response) => Ended::Answer(response),
-            Err(error) => Ended::Failed(error),
-        };
-        if self.limits == Timeouts::default() {
-            return ended(sent.await);
-        }
-        let mut sent = pin!(sent);
-        tokio::select! {
-            biased;
-            result = &mut sent => return ended(result),
-            () = exchange.source.completed() => {}
-        }
-        let now = Instant::now();
-        if self.deadline.is_none() {
-            self.deadline = self.limits.whole.map(|whole| now + whole);
-        }
-        let each = self.limits.each.map(|each| now + each);
-        let first = [self.deadline, each].into_iter().flatten().min();
-        let Some(first) = first else { return ended(sent.await) };
-        match tokio::time::timeout_at(first, sent).await {
-            Ok(result) => ended(result),
-            Err(_) if self.deadline == Some(first) => Ended::Timeout,
-            Err(_) => Ended::TryTimeout,
-        }
-    }
 }
 
 /// Sends copies of the request to the route's mirrors. What becomes of them has no influence on the request.

@@ -17,7 +17,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::tap::{Tap, Tapped, tap};
+use super::{
+    messages::GrpcMessages,
+    tap::{Tap, Tapped, tap},
+};
 
 /// Why a request's body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +177,7 @@ struct Shared {
     received_at: Option<Instant>,
     touched: Instant,
     failed: bool,
+    messages: Option<(GrpcMessages, u64)>,
     taps: Vec<Tap>,
     waiting: Option<Waker>,
 }
@@ -181,6 +185,9 @@ struct Shared {
 impl Shared {
     fn take(&mut self, data: &Bytes) {
         self.taps.iter().for_each(|tap| tap.push(data));
+        if let Some((counter, messages)) = &mut self.messages {
+            *messages += counter.count(data);
+        }
         self.received += data.len() as u64;
         self.touched = Instant::now();
         if self.incoming.is_end_stream() {
@@ -243,6 +250,7 @@ impl Source {
             received_at: None,
             touched: Instant::now(),
             failed: false,
+            messages: None,
             taps: Vec::new(),
             waiting: None,
         }))))
@@ -286,6 +294,21 @@ impl Source {
         if let Some(source) = &self.0 {
             source.borrow_mut().limit = limit;
         }
+    }
+
+    /// Counts gRPC messages from now on.
+    pub fn count_messages(&self) {
+        if let Some(source) = &self.0 {
+            source.borrow_mut().messages.get_or_insert_default();
+        }
+    }
+
+    /// gRPC messages that came from the client, if they are counted.
+    pub fn messages(&self) -> u64 {
+        self.0
+            .as_ref()
+            .and_then(|source| source.borrow().messages.as_ref().map(|(_, count)| *count))
+            .unwrap_or(0)
     }
 
     /// Bytes that came from the client.

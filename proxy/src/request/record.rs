@@ -71,6 +71,7 @@ impl Drop for Record {
         outcome.duration = outcome.started.elapsed();
         if let Some(source) = &self.source {
             outcome.bytes_received = source.received();
+            outcome.request_messages = source.messages();
             let received = source.received_at().map(|at| at.saturating_duration_since(outcome.started));
             outcome.request_received = outcome.request_received.or(received);
         }

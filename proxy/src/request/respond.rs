@@ -161,7 +161,8 @@ impl Exchange {
         }
     }
 
-    fn idle_timeout(&self) -> Option<std::time::Duration> {
+    /// How long nothing may move.
+    pub(super) fn idle_timeout(&self) -> Option<std::time::Duration> {
         let own = match self.routed.as_ref().map(|routed| &routed.route.action) {
             Some(Action::Forward(forward)) => forward.idle_timeout,
             _ => None,

@@ -14,7 +14,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::{head::text, outcome::Flags, record::Record};
+use super::{head::text, limits::Deadline, messages::GrpcMessages, outcome::Flags, record::Record};
 use crate::upstream::{self, ResponseBody};
 
 /// Why a response's body was broken off.
@@ -45,7 +45,7 @@ enum Kind {
 
 #[derive(Debug)]
 struct Limits {
-    whole: Option<Pin<Box<Sleep>>>,
+    whole: Option<(Deadline, Pin<Box<Sleep>>)>,
     idle: Option<(Duration, Pin<Box<Sleep>>)>,
 }
 
@@ -66,13 +66,13 @@ impl ClientBody {
     pub fn upstream(
         body: ResponseBody,
         record: Record,
-        deadline: Option<Instant>,
+        deadline: Option<Deadline>,
         idle: Option<Duration>,
         count_messages: bool,
     ) -> Self {
         let limits = (deadline.is_some() || idle.is_some()).then(|| {
             Box::new(Limits {
-                whole: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
+                whole: deadline.map(|deadline| (deadline, Box::pin(tokio::time::sleep_until(deadline.at)))),
                 idle: idle.map(|idle| (idle, Box::pin(tokio::time::sleep(idle)))),
             })
         });
@@ -111,8 +111,10 @@ impl ClientBody {
 
     fn overdue(&mut self, context: &mut Context<'_>) -> Option<(Flags, &'static str)> {
         let limits = self.limits.as_mut()?;
-        if limits.whole.as_mut().is_some_and(|sleep| sleep.as_mut().poll(context).is_ready()) {
-            return Some((Flags::UPSTREAM_TIMEOUT, "response_timeout"));
+        if let Some((deadline, sleep)) = &mut limits.whole
+            && sleep.as_mut().poll(context).is_ready()
+        {
+            return Some((deadline.flag, deadline.details));
         }
         let (_, idle) = limits.idle.as_mut()?;
         idle.as_mut().poll(context).is_ready().then_some((Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout"))
@@ -183,57 +185,4 @@ impl Body for ClientBody {
 /// gRPC's status in headers or trailers.
 pub fn grpc_status(headers: &HeaderMap) -> Option<u32> {
     text(headers.get("grpc-status")).parse().ok()
-}
-
-/// Counts length-prefixed messages in a stream of bytes.
-#[derive(Debug, Default)]
-pub struct GrpcMessages {
-    /// Bytes of the present message's head that have come.
-    head: u8,
-    length: u32,
-    /// Bytes of the present message that are still to come.
-    left: u32,
-}
-
-impl GrpcMessages {
-    /// The messages that begin in `data`.
-    pub fn count(&mut self, data: &[u8]) -> u64 {
-        let mut messages = 0;
-        let mut rest = data;
-        while let Some(&byte) = rest.first() {
-            if self.left > 0 {
-                let skipped = rest.len().min(self.left as usize);
-                self.left -= skipped as u32;
-                rest = &rest[skipped..];
-                continue;
-            }
-            if self.head > 0 {
-                self.length = self.length << 8 | u32::from(byte);
-            }
-            self.head += 1;
-            rest = &rest[1..];
-            if self.head == 5 {
-                messages += 1;
-                *self = Self { left: self.length, ..Self::default() };
-            }
-        }
-        messages
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grpc_messages_are_counted_however_they_are_cut() {
-        let mut stream = vec![0, 0, 0, 0, 3, 1, 2, 3];
-        stream.extend([0, 0, 0, 0, 0]);
-        stream.extend([1, 0, 0, 0, 1, 9]);
-        for size in 1..stream.len() {
-            let mut counter = GrpcMessages::default();
-            let counted: u64 = stream.chunks(size).map(|chunk| counter.count(chunk)).sum();
-            assert_eq!(counted, 3, "in pieces of {size}");
-        }
-    }
 }

@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{HeaderValue, Request};
@@ -42,6 +43,9 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const STREAMS: u32 = 1024;
 /// HTTP/2 frames that wait for the client, per stream.
 const SEND_BUFFER: usize = 64 * 1024;
+
+/// A year; longer than anybody waits.
+const FOREVER: Duration = Duration::from_hours(24 * 365);
 
 /// A client's HTTP connection.
 #[derive(Debug)]
@@ -83,10 +87,13 @@ pub async fn serve(
     let http2 = match (manager.codec, facts.tls.as_ref().and_then(|tls| tls.alpn.as_deref())) {
         (Codec::Http2, _) | (Codec::Auto, Some(b"h2" | b"istio-h2" | b"trysail-h2")) => true,
         (Codec::Http1, _) | (Codec::Auto, Some(b"http/1.1" | b"http/1.0")) => false,
-        (Codec::Auto, _) => match detect::begins_with_http2(&mut stream).await {
-            Ok(http2) => http2,
-            Err(_) => return,
-        },
+        (Codec::Auto, _) => {
+            let silence = manager.idle_timeout.unwrap_or(FOREVER);
+            match tokio::time::timeout(silence, detect::begins_with_http2(&mut stream)).await {
+                Ok(Ok(http2)) => http2,
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
     };
     let limits = Limits {
         idle: manager.idle_timeout,

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use proxy::snapshot::{
     headers::{Append, HeaderEdits, HeaderWrite, Value},
-    http::HttpFilters,
+    http::{HttpConnectionManager, HttpFilters},
     matcher::StringMatch,
     path::{PathCondition, PathMatch},
     route::{
@@ -539,4 +539,46 @@ async fn a_connect_ends_at_the_route_that_terminates_it() {
     stream.write_all(b"through").await.unwrap();
     stream.shutdown().await.unwrap();
     assert_eq!(read_all(&mut stream).await, "through");
+}
+
+#[tokio::test]
+async fn the_listeners_own_limits_of_time_hold() {
+    let slow = Backend::serving(|request| async move {
+        if request.uri().path() == "/slow" {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        Response::new(full("ok"))
+    })
+    .await;
+    let limit = Some(Duration::from_millis(200));
+    for (change, expected, text) in [
+        (
+            &(|m: &mut HttpConnectionManager| m.stream_idle_timeout = Some(Duration::from_millis(200)))
+                as &dyn Fn(&mut _),
+            504,
+            "stream timeout",
+        ),
+        (&|m: &mut HttpConnectionManager| m.max_stream_duration = limit, 408, "downstream duration timeout"),
+    ] {
+        let mut manager = manager(vec![to("b")]);
+        change(&mut manager);
+        let rig = Rig::start();
+        rig.clusters(&[("b", &[slow.address])], |_| {});
+        rig.serve(manager).await;
+        let answer = rig.get("/slow").await;
+        assert_eq!((status(&answer), body(&answer)), (expected, text));
+        assert_eq!(status(&rig.get("/").await), 200);
+    }
+    let mut manager = manager(vec![to("b")]);
+    manager.request_timeout = limit;
+    let rig = Rig::start();
+    rig.clusters(&[("b", &[slow.address])], |_| {});
+    rig.serve(manager).await;
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    stream
+        .write_all(b"POST /slow HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhal")
+        .await
+        .unwrap();
+    let answer = read_all(&mut stream).await;
+    assert_eq!((status(&answer), body(&answer)), (408, "request timeout"));
 }

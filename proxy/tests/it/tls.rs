@@ -12,7 +12,8 @@ use proxy::{
         cluster::{Transport as UpstreamTransport, Transports, UpstreamTls},
         http::{CertDetails, ForwardClientCert, HttpConnectionManager},
         listener::{
-            ChainMatch, ClientCertificate, DownstreamTls, FilterChain, Inspector, Network, TlsVersion, Transport,
+            ChainMatch, ClientCertificate, DownstreamTls, FilterChain, Inspector, Network, TlsVersion,
+            Transport,
         },
         tcp::TcpProxy,
     },
@@ -123,8 +124,14 @@ async fn http1_travels_in_http2_between_sidecars_and_nobody_notices() {
         assert!(answer.starts_with("HTTP/1.1"), "{answer}");
         assert_eq!(header(&answer, "server"), "istio-envoy");
         let seen = body(&answer);
-        assert!(seen.contains("GET /x HTTP/1.1\nhost=server\n") || seen.contains("GET /x HTTP/1.1\n"), "{seen}");
-        assert!(seen.contains("x-forwarded-client-cert=By=spiffe://cluster.local/ns/default/sa/server;Hash="), "{seen}");
+        assert!(
+            seen.contains("GET /x HTTP/1.1\nhost=server\n") || seen.contains("GET /x HTTP/1.1\n"),
+            "{seen}"
+        );
+        assert!(
+            seen.contains("x-forwarded-client-cert=By=spiffe://cluster.local/ns/default/sa/server;Hash="),
+            "{seen}"
+        );
         assert!(seen.contains(";URI=spiffe://cluster.local/ns/default/sa/client\n"), "{seen}");
     }
     assert_eq!(server.shared.drain.connections() - before, 1, "all of them share one connection");
