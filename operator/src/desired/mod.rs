@@ -1,82 +1,64 @@
-//! What a MeshInstall means, as objects.
-//!
-//! In: the MeshInstall, the operator's release, and what is known of the cluster. Out: every object that must exist, in
-//! the order to apply them. A pure function: the same three values always give the same objects.
-//!
-//! ```text
-//! settings   profile, then the person's own fields, resolved once
-//!  ├─ foundation   namespace, service accounts, rbac, ConfigMaps
-//!  ├─ istiod       Deployment, Service, disruption budget, autoscaler
-//!  ├─ webhooks     only once the webhook answers, with its root certificate
-//!  └─ gateways     only after the webhooks: their pods are injected
-//! ```
+//! Every object that a MeshInstall stands for, as a pure function. The order is the order of applying.
 
-mod config_maps;
-mod foundation;
+mod autoscaling;
+mod config;
+mod control_plane;
 mod gateway;
-mod istiod;
-mod names;
+mod labels;
+mod namespace;
 mod object;
-mod profile;
+mod pods;
 mod rbac;
-mod settings;
+mod service;
 mod webhooks;
-mod workload;
 
 use crds::mesh::MeshInstall;
+use kube::core::DynamicObject;
 
-pub use self::{
-    names::{INSTALL_LABEL, MANAGED_BY, Names, OPERATOR},
-    object::{Object, Stage},
-    settings::{GatewaySettings, Settings, SettingsError},
-};
+pub(crate) use self::webhooks::injector_name;
+use crate::{ClusterFacts, Component, Release, Settings, SettingsError};
 
-/// What this operator was built as.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Release {
-    /// Version of the operator and of the images it installs.
-    pub version: String,
-}
-
-impl Release {
-    /// The release that this binary belongs to.
-    pub fn current() -> Self {
-        Self { version: env!("CARGO_PKG_VERSION").to_owned() }
-    }
-}
-
-/// What the operator has seen of the cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClusterFacts {
-    /// The root certificate (PEM) that the webhook has answered with, once it has.
-    pub webhook_root: Option<String>,
-}
-
-/// Every object of the mesh, in the order to apply them.
-///
-/// # Errors
-/// When a field has a value that no schema can refuse but that makes no sense; the error names it.
+/// Every object that a MeshInstall stands for.
 pub fn desired(
     install: &MeshInstall,
     release: &Release,
     facts: &ClusterFacts,
-) -> Result<Vec<Object>, SettingsError> {
-    let settings = Settings::of(install, release)?;
-    let mut objects = foundation::objects(&settings);
-    objects.extend(config_maps::objects(&settings));
-    if settings.pilot.enabled {
-        objects.extend(rbac::objects(&settings));
-        objects.extend(istiod::objects(&settings));
-        if let Some(root) = &facts.webhook_root {
-            objects.extend(webhooks::objects(&settings, root));
-        }
-    }
-    if !settings.pilot.enabled || facts.webhook_root.is_some() {
-        objects.extend(settings.gateways().flat_map(|gateway| gateway::objects(&settings, gateway)));
-    }
-    objects.sort_by_key(|object| object.stage);
-    Ok(objects)
+) -> Result<Vec<DynamicObject>, SettingsError> {
+    objects(&Settings::of(install, release)?, facts)
 }
 
-#[cfg(test)]
-mod tests;
+/// The same, from settings that are filled in already.
+pub fn objects(settings: &Settings, facts: &ClusterFacts) -> Result<Vec<DynamicObject>, SettingsError> {
+    let mut objects = Objects { settings, list: Vec::new() };
+    objects.extend(Component::Base, namespace::namespaces(settings, facts))?;
+    if let Some(options) = &settings.pilot {
+        objects.extend(Component::Pilot, rbac::control_plane(settings))?;
+        objects.extend(Component::Pilot, config::config_maps(settings))?;
+        objects.extend(Component::Pilot, control_plane::objects(settings, options))?;
+    }
+    for gateway in &settings.gateways {
+        objects.extend(gateway.component, rbac::gateway(settings, gateway))?;
+        objects.extend(gateway.component, gateway::objects(settings, gateway))?;
+    }
+    if let Some(roots) = facts.webhook_roots.as_ref().filter(|_| settings.pilot.is_some()) {
+        objects.extend(Component::Pilot, webhooks::configurations(settings, roots))?;
+    }
+    Ok(objects.list)
+}
+
+/// Collects objects and gives each the labels by which it is found again.
+struct Objects<'a> {
+    settings: &'a Settings,
+    list: Vec<DynamicObject>,
+}
+
+impl Objects<'_> {
+    fn extend(&mut self, component: Component, objects: object::Made) -> Result<(), SettingsError> {
+        for mut object in objects? {
+            let labels = object.metadata.labels.get_or_insert_default();
+            labels.extend(labels::of_object(self.settings, component));
+            self.list.push(object);
+        }
+        Ok(())
+    }
+}

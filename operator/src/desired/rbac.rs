@@ -1,83 +1,133 @@
-//! What the control plane may do: as little as its work needs. `docs/rbac.md` says why, rule by rule.
-
-use std::collections::BTreeSet;
+//! Service accounts and what they may do. Each rule is explained in docs/rbac.md; a test keeps the two together.
 
 use serde_json::{Value, json};
 
-use super::{Object, Settings, Stage};
+use super::object::{Made, objects};
+use crate::{
+    Settings,
+    names::{CA_SECRET, LEASE, ROOT_CONFIG_MAP},
+    settings::Gateway,
+};
 
-/// Cluster-wide rules, rules in its own namespace, and the Secrets of each namespace with a gateway.
-pub(super) fn objects(settings: &Settings) -> Vec<Object> {
-    let names = &settings.names;
-    let cluster = names.istiod_cluster_role();
-    let mut values = vec![
-        role(settings, "ClusterRole", None, &cluster, &cluster_rules()),
-        binding(settings, "ClusterRole", None, &cluster),
-        role(settings, "Role", Some(&names.namespace), &names.istiod(), &own_rules(settings)),
-        binding(settings, "Role", Some(&names.namespace), &names.istiod()),
+const ISTIO_GROUPS: [&str; 2] = ["networking.istio.io", "security.istio.io"];
+
+/// Of the control plane.
+pub(super) fn control_plane(settings: &Settings) -> Made {
+    let account = settings.named("istiod");
+    let cluster_role = settings.named_in_cluster("istiod-clusterrole");
+    let secrets_role = settings.named_in_cluster("istiod-gateway-secrets");
+    let namespace = &settings.namespace;
+    let mut made = vec![
+        service_account(&account, namespace),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": { "name": cluster_role },
+            "rules": cluster_rules(),
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": { "name": secrets_role },
+            "rules": [rule(&[""], &["secrets"], &["get", "list", "watch"])],
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": { "name": cluster_role },
+            "roleRef": reference("ClusterRole", &cluster_role),
+            "subjects": [subject(&account, namespace)],
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": { "name": account, "namespace": namespace },
+            "rules": own_rules(),
+        }),
+        binding(&account, namespace, reference("Role", &account), subject(&account, namespace)),
     ];
-    let gateways: BTreeSet<&str> = settings.gateways().map(|gateway| gateway.namespace.as_str()).collect();
-    for namespace in gateways {
-        let name = format!("{}-gateway-secrets", names.istiod());
-        values.push(role(
-            settings,
-            "Role",
-            Some(namespace),
-            &name,
-            &[rule("", &["secrets"], &["get", "list", "watch"])],
-        ));
-        values.push(binding(settings, "Role", Some(namespace), &name));
-    }
-    values.into_iter().map(|value| Object::new(Stage::Foundation, value)).collect()
+    // Certificates of gateways: read where the mesh has gateways, and nowhere else.
+    let mut namespaces: Vec<_> = settings.gateways.iter().map(|gateway| &gateway.namespace).collect();
+    namespaces.sort();
+    namespaces.dedup();
+    made.extend(namespaces.into_iter().map(|place| {
+        let name = settings.named("istiod-gateway-secrets");
+        binding(&name, place, reference("ClusterRole", &secrets_role), subject(&account, namespace))
+    }));
+    objects(made)
 }
 
-const READ: [&str; 3] = ["get", "list", "watch"];
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
-    json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
+/// Of a gateway: its own namespace's secrets, by which the control plane knows that it may have them.
+pub(super) fn gateway(_: &Settings, gateway: &Gateway) -> Made {
+    let (account, role) = (gateway.service_account(), format!("{}-sds", gateway.name));
+    objects([
+        service_account(&account, &gateway.namespace),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": { "name": role, "namespace": gateway.namespace },
+            "rules": [rule(&[""], &["secrets"], &["get", "list", "watch"])],
+        }),
+        binding(&role, &gateway.namespace, reference("Role", &role), subject(&account, &gateway.namespace)),
+    ])
 }
 
-fn cluster_rules() -> Vec<Value> {
-    vec![
-        rule("", &["namespaces", "nodes", "pods", "services"], &READ),
-        rule("discovery.k8s.io", &["endpointslices"], &READ),
-        rule("networking.istio.io", &["*"], &READ),
-        rule("security.istio.io", &["*"], &READ),
-        rule("authentication.k8s.io", &["tokenreviews"], &["create"]),
-        // ConfigMap istio-ca-root-cert in every namespace: RBAC can't restrict creation to a name.
-        rule("", &["configmaps"], &["create"]),
-        json!({ "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["istio-ca-root-cert"],
-            "verbs": ["get", "update", "patch", "delete"] }),
-    ]
+fn cluster_rules() -> Value {
+    json!([
+        // What the mesh is made of.
+        rule(&[""], &["namespaces", "nodes", "pods", "services"], &["get", "list", "watch"]),
+        rule(&["discovery.k8s.io"], &["endpointslices"], &["get", "list", "watch"]),
+        rule(&ISTIO_GROUPS, &["*"], &["get", "list", "watch"]),
+        // What became of an object.
+        rule(&ISTIO_GROUPS, &["*/status"], &["patch", "update"]),
+        // Who asks for a certificate, and whether a gateway may have a secret.
+        rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
+        rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"]),
+        // The root certificate in every namespace. A name can't limit who creates.
+        rule(&[""], &["configmaps"], &["create"]),
+        named(&[""], &["configmaps"], &[ROOT_CONFIG_MAP], &["get", "list", "watch", "patch", "update"]),
+    ])
 }
 
-fn own_rules(settings: &Settings) -> Vec<Value> {
-    let names = &settings.names;
-    vec![
-        json!({ "apiGroups": [""], "resources": ["configmaps"], "verbs": READ }),
-        // The CA's own key, and a plug-in CA's.
-        rule("", &["secrets"], &["create"]),
-        json!({ "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["istio-ca-secret", "cacerts"],
-            "verbs": ["get", "list", "watch", "update", "patch"] }),
-        rule("coordination.k8s.io", &["leases"], &["create"]),
-        json!({ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
-            "resourceNames": [format!("{}-leader", names.istiod())], "verbs": ["get", "update", "patch"] }),
-    ]
+/// In the control plane's own namespace.
+fn own_rules() -> Value {
+    json!([
+        rule(&[""], &["configmaps"], &["get", "list", "watch"]),
+        // Its own CA, or one that a person put there.
+        rule(&[""], &["secrets"], &["create"]),
+        named(&[""], &["secrets"], &[CA_SECRET, "cacerts"], &["get", "list", "watch"]),
+        named(&[""], &["secrets"], &[CA_SECRET], &["patch", "update"]),
+        rule(&["coordination.k8s.io"], &["leases"], &["create"]),
+        named(&["coordination.k8s.io"], &["leases"], &[LEASE], &["get", "patch", "update"]),
+    ])
 }
 
-fn role(settings: &Settings, kind: &str, namespace: Option<&str>, name: &str, rules: &[Value]) -> Value {
+fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
+    json!({ "apiGroups": groups, "resources": resources, "verbs": verbs })
+}
+
+fn named(groups: &[&str], resources: &[&str], names: &[&str], verbs: &[&str]) -> Value {
+    json!({ "apiGroups": groups, "resources": resources, "resourceNames": names, "verbs": verbs })
+}
+
+fn service_account(name: &str, namespace: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name, "namespace": namespace } })
+}
+
+fn binding(name: &str, namespace: &str, role: Value, subject: Value) -> Value {
     json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
-        "metadata": { "name": name, "namespace": namespace, "labels": settings.labels() },
-        "rules": rules,
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": { "name": name, "namespace": namespace },
+        "roleRef": role,
+        "subjects": [subject],
     })
 }
 
-fn binding(settings: &Settings, kind: &str, namespace: Option<&str>, name: &str) -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": format!("{kind}Binding"),
-        "metadata": { "name": name, "namespace": namespace, "labels": settings.labels() },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name },
-        "subjects": [{ "kind": "ServiceAccount", "name": settings.names.istiod(), "namespace": settings.names.namespace }],
-    })
+fn reference(kind: &str, name: &str) -> Value {
+    json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name })
+}
+
+fn subject(account: &str, namespace: &str) -> Value {
+    json!({ "kind": "ServiceAccount", "name": account, "namespace": namespace })
 }

@@ -1,126 +1,144 @@
-//! The webhook configurations: who is injected, and what is validated.
-//!
-//! The four rules for injection and their selectors are Istio's: a namespace's revision, a pod's revision, a namespace's
-//! `istio-injection`, a pod's `sidecar.istio.io/inject`; the more specific label refuses. Namespaces that Kubernetes
-//! itself runs in are never looked at, so that an absent webhook can't stop the cluster.
+//! Webhook configurations: who is asked about new pods and changed objects, and how that somebody is recognized.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{Object, Settings, Stage};
+use super::object::{Made, objects};
+use crate::{Settings, names::REVISION};
 
-const REVISION: &str = "istio.io/rev";
-const INJECTION: &str = "istio-injection";
 const INJECT: &str = "sidecar.istio.io/inject";
-const KUBERNETES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
+const NAMESPACE: &str = "istio-injection";
+/// Namespaces of Kubernetes itself, as Istio's injector knows them.
+const SYSTEM_NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
 
-/// Both configurations, with the root certificate that the webhook was seen to answer with.
-pub(super) fn objects(settings: &Settings, root: &str) -> Vec<Object> {
-    let bundle = STANDARD.encode(root);
-    [injector(settings, &bundle), validator(settings, &bundle)]
-        .into_iter()
-        .map(|value| Object::new(Stage::Webhook, value))
-        .collect()
-}
-
-fn is(key: &str, operator: &str, values: &[&str]) -> Value {
-    let values = (!values.is_empty()).then_some(values);
-    json!({ "key": key, "operator": operator, "values": values })
-}
-
-fn injector(settings: &Settings, bundle: &str) -> Value {
-    let revision = settings.names.revision.as_str();
-    let absent = |key| is(key, "DoesNotExist", &[]);
-    let not_refused = is(INJECT, "NotIn", &["false"]);
-    let mut rules = vec![
-        (
-            "rev.namespace",
-            vec![is(REVISION, "In", &[revision]), absent(INJECTION)],
-            vec![not_refused.clone()],
-        ),
-        (
-            "rev.object",
-            vec![absent(REVISION), absent(INJECTION)],
-            vec![not_refused.clone(), is(REVISION, "In", &[revision])],
-        ),
-    ];
-    if revision == "default" {
-        rules.push(("namespace", vec![is(INJECTION, "In", &["enabled"])], vec![not_refused]));
-        rules.push((
-            "object",
-            vec![absent(INJECTION), absent(REVISION)],
-            vec![is(INJECT, "In", &["true"]), absent(REVISION)],
-        ));
+/// Both configurations. `roots` is the bundle (PEM) that the webhook's certificate was seen to be signed by.
+pub(super) fn configurations(settings: &Settings, roots: &[u8]) -> Made {
+    let mut configurations = vec![injection(settings, roots)];
+    if settings.switch("global.configValidation") != Some(false) {
+        configurations.push(validation(settings, roots));
     }
-    let webhooks: Vec<_> = rules
-        .into_iter()
-        .map(|(name, mut namespaces, objects)| {
-            namespaces.push(is("kubernetes.io/metadata.name", "NotIn", &KUBERNETES));
-            json!({
-                "name": format!("{name}.sidecar-injector.istio.io"),
-                "namespaceSelector": { "matchExpressions": namespaces },
-                "objectSelector": { "matchExpressions": objects },
-                "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "*" }],
-                "clientConfig": client(settings, bundle, "/inject"),
-                "failurePolicy": "Fail", "reinvocationPolicy": "Never",
-                "sideEffects": "None", "timeoutSeconds": 10, "admissionReviewVersions": ["v1"],
-                "matchPolicy": "Equivalent",
-            })
-        })
-        .collect();
-    configuration(settings, "MutatingWebhookConfiguration", &settings.names.injector(), webhooks)
+    objects(configurations)
 }
 
-fn validator(settings: &Settings, bundle: &str) -> Value {
-    let revision = settings.names.revision.as_str();
-    let objects = if revision == "default" {
-        json!({})
+/// Name of the injector's configuration, as istioctl names it: the namespace is part of it unless it is the usual one.
+pub(crate) fn injector_name(settings: &Settings) -> String {
+    if settings.namespace == crds::mesh::DEFAULT_NAMESPACE {
+        settings.named("istio-sidecar-injector")
     } else {
-        json!({ "matchExpressions": [is(REVISION, "In", &[revision])] })
-    };
-    let webhook = |name: &str, groups: &[&str], resources: &[&str], policy: &str, objects: &Value| {
+        settings.named_in_cluster("istio-sidecar-injector")
+    }
+}
+
+fn injection(settings: &Settings, roots: &[u8]) -> Value {
+    let webhook = |prefix: &str, mut namespaces: Vec<Value>, pods: Value| {
+        // The injector leaves these alone anyway; not even to ask means that they don't need it to be there.
+        namespaces.push(not_in("kubernetes.io/metadata.name", &SYSTEM_NAMESPACES));
         json!({
-            "name": name, "objectSelector": objects, "namespaceSelector": {},
-            "rules": [{ "apiGroups": groups, "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": resources, "scope": "*" }],
-            "clientConfig": client(settings, bundle, "/validate"),
-            "failurePolicy": policy, "matchPolicy": "Equivalent",
-            "sideEffects": "None", "timeoutSeconds": 10, "admissionReviewVersions": ["v1"],
+            "name": format!("{prefix}.sidecar-injector.istio.io"),
+            "clientConfig": client(settings, roots, "/inject"),
+            "rules": [{
+                "operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"],
+                "scope": "*",
+            }],
+            "namespaceSelector": { "matchExpressions": namespaces },
+            "objectSelector": { "matchExpressions": pods },
+            "failurePolicy": "Fail",
+            "matchPolicy": "Equivalent",
+            "reinvocationPolicy": settings.text("sidecarInjectorWebhook.reinvocationPolicy").unwrap_or("Never"),
+            "sideEffects": "None",
+            "timeoutSeconds": 10,
+            "admissionReviewVersions": ["v1"],
         })
     };
-    let webhooks = vec![
-        webhook(
-            "rev.validation.istio.io",
-            &["networking.istio.io", "security.istio.io"],
-            &["*"],
-            "Fail",
-            &objects,
-        ),
-        // A control plane that is down must not keep anybody from mending or deleting its MeshInstall.
-        webhook(
-            "meshinstall.validation.trysail.dev",
-            &["mesh.trysail.dev"],
-            &["meshinstalls"],
-            "Ignore",
-            &json!({}),
-        ),
+    let not_refused = not_in(INJECT, &["false"]);
+    let ours = is_in(REVISION, &[&settings.revision]);
+    let mut webhooks = vec![
+        webhook("rev.namespace", vec![ours.clone(), absent(NAMESPACE)], json!([not_refused])),
+        webhook("rev.object", vec![absent(REVISION), absent(NAMESPACE)], json!([not_refused, ours])),
     ];
-    configuration(settings, "ValidatingWebhookConfiguration", &settings.names.validator(), webhooks)
-}
-
-fn client(settings: &Settings, bundle: &str, path: &str) -> Value {
+    if settings.revision == "default" {
+        webhooks.push(webhook("namespace", vec![is_in(NAMESPACE, &["enabled"])], json!([not_refused])));
+        webhooks.push(webhook(
+            "object",
+            vec![absent(NAMESPACE), absent(REVISION)],
+            json!([is_in(INJECT, &["true"]), absent(REVISION)]),
+        ));
+        if settings.switch("sidecarInjectorWebhook.enableNamespacesByDefault") == Some(true) {
+            webhooks.push(webhook(
+                "auto",
+                vec![absent(NAMESPACE), absent(REVISION)],
+                json!([absent(INJECT), absent(REVISION)]),
+            ));
+        }
+    }
     json!({
-        "service": { "name": settings.names.istiod(), "namespace": settings.names.namespace, "path": path, "port": 443 },
-        "caBundle": bundle,
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": { "name": injector_name(settings), "labels": { "app": "sidecar-injector" } },
+        "webhooks": webhooks,
     })
 }
 
-fn configuration(settings: &Settings, kind: &str, name: &str, webhooks: Vec<Value>) -> Value {
-    let mut labels = settings.labels();
-    let app = if kind.starts_with("Mutating") { "sidecar-injector" } else { "istiod" };
-    labels.insert("app".to_owned(), app.to_owned());
+fn validation(settings: &Settings, roots: &[u8]) -> Value {
+    let webhook = |name: &str, groups: Value, resources: &str, failure: &str, objects: Value| {
+        json!({
+            "name": name,
+            "clientConfig": client(settings, roots, "/validate"),
+            "rules": [{
+                "operations": ["CREATE", "UPDATE"], "apiGroups": groups, "apiVersions": ["*"],
+                "resources": [resources], "scope": "*",
+            }],
+            "objectSelector": objects,
+            "failurePolicy": failure,
+            "matchPolicy": "Equivalent",
+            "sideEffects": "None",
+            "timeoutSeconds": 10,
+            "admissionReviewVersions": ["v1"],
+        })
+    };
+    // Another revision judges only what is meant for it.
+    let (name, selector) = match settings.revision.as_str() {
+        "default" => ("validation.istio.io", json!({})),
+        revision => {
+            ("rev.validation.istio.io", json!({ "matchExpressions": [is_in(REVISION, &[revision])] }))
+        }
+    };
+    let groups =
+        json!(["security.istio.io", "networking.istio.io", "telemetry.istio.io", "extensions.istio.io"]);
     json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
-        "metadata": { "name": name, "labels": labels }, "webhooks": webhooks,
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {
+            "name": settings.named_in_cluster("istio-validator"),
+            "labels": { "app": "istiod", "istio": "istiod" },
+        },
+        "webhooks": [
+            webhook(name, groups, "*", "Fail", selector),
+            // The operator judges it again; a broken control plane must not keep its MeshInstall from being mended.
+            webhook(
+                "meshinstall.validation.trysail.dev", json!(["mesh.trysail.dev"]), "meshinstalls", "Ignore", json!({}),
+            ),
+        ],
     })
+}
+
+fn client(settings: &Settings, roots: &[u8], path: &str) -> Value {
+    json!({
+        "service": {
+            "name": settings.named("istiod"), "namespace": settings.namespace, "path": path, "port": 443,
+        },
+        "caBundle": STANDARD.encode(roots),
+    })
+}
+
+fn is_in(key: &str, values: &[&str]) -> Value {
+    json!({ "key": key, "operator": "In", "values": values })
+}
+
+fn not_in(key: &str, values: &[&str]) -> Value {
+    json!({ "key": key, "operator": "NotIn", "values": values })
+}
+
+fn absent(key: &str) -> Value {
+    json!({ "key": key, "operator": "DoesNotExist" })
 }

@@ -36,7 +36,7 @@ mod workload;
 use k8s_openapi::api::core::v1::Pod;
 
 pub use self::{
-    config::InjectorConfig,
+    config::{InjectorConfig, Policy},
     context::{ContextError, InjectContext, ServerVersion},
     error::InjectError,
     names::{INIT_CONTAINER, PROXY_CONTAINER},

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Container, ExecAction, HTTPGetAction, Lifecycle, LifecycleHandler, LocalObjectReference, Pod, PodSpec,
+    Container, ExecAction, Lifecycle, LifecycleHandler, LocalObjectReference, Pod, PodSpec,
 };
-use k8s_openapi::apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
     init, names,
@@ -14,6 +14,9 @@ use super::{
     settings::Settings,
     volumes,
 };
+
+/// Where the proxy's image has its program.
+const PROGRAM: &str = "/usr/local/bin/trysail-proxy";
 
 /// What is added to an application's pod.
 pub(super) fn pod(settings: &Settings<'_>) -> Pod {
@@ -62,21 +65,20 @@ fn lifecycle(settings: &Settings<'_>) -> Option<Lifecycle> {
         return Some(lifecycle.clone());
     }
     if settings.native && settings.status_port != 0 {
-        let drain = HTTPGetAction {
-            path: Some("/drain".to_owned()),
-            port: IntOrString::Int(settings.status_port.into()),
-            ..Default::default()
-        };
-        let pre_stop = LifecycleHandler { http_get: Some(drain), ..Default::default() };
-        return Some(Lifecycle { pre_stop: Some(pre_stop), ..Default::default() });
+        let port = format!("--debug-port={}", settings.status_port);
+        let drain = run(&["request", &port, "POST", "drain"]);
+        return Some(Lifecycle { pre_stop: Some(drain), ..Default::default() });
     }
     if settings.hold && !settings.native {
-        let command = vec!["trysail-proxy".to_owned(), "wait".to_owned()];
-        let post_start =
-            LifecycleHandler { exec: Some(ExecAction { command: Some(command) }), ..Default::default() };
-        return Some(Lifecycle { post_start: Some(post_start), ..Default::default() });
+        return Some(Lifecycle { post_start: Some(run(&["wait"])), ..Default::default() });
     }
     None
+}
+
+/// Runs the proxy's program with these arguments.
+fn run(arguments: &[&str]) -> LifecycleHandler {
+    let command = std::iter::once(&PROGRAM).chain(arguments).map(|&part| part.to_owned()).collect();
+    LifecycleHandler { exec: Some(ExecAction { command: Some(command) }), ..Default::default() }
 }
 
 /// Annotations that every template adds.

@@ -152,7 +152,10 @@ fn a_proxy_started_first_makes_the_application_wait() {
     let hold = json!({"proxy.istio.io/config": "holdApplicationUntilProxyStarts: true"});
     let result = injected(&pod("a", json!({}), hold, json!({})), &injector("v1.28.0")).object;
     let proxy = container(&result, "istio-proxy").unwrap();
-    assert_eq!(proxy["lifecycle"]["postStart"]["exec"]["command"], json!(["trysail-proxy", "wait"]));
+    assert_eq!(
+        proxy["lifecycle"]["postStart"]["exec"]["command"],
+        json!(["/usr/local/bin/trysail-proxy", "wait"])
+    );
 }
 
 #[test]

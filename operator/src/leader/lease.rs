@@ -1,0 +1,93 @@
+//! Whether to take, keep or wait for a Lease. Pure: what the Lease says and the time come in, the next step goes out.
+//!
+//! As in client-go, clocks of different hosts are never compared: a holder counts as gone when its record has not changed for
+//! the Lease's duration as measured here.
+
+use std::time::{Duration, Instant};
+
+/// How long a holder may be silent.
+pub(super) const DURATION: Duration = Duration::from_secs(15);
+
+/// What a Lease says, in the parts that matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// Empty when nobody holds it.
+    pub(super) holder: String,
+    /// Compared, never interpreted.
+    pub(super) renewed: String,
+    /// For how long the holder may be silent.
+    pub(super) duration: Duration,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Write ourselves in.
+    Take,
+    /// Write a new time.
+    Renew,
+    /// Somebody else holds it.
+    Wait,
+}
+
+/// What was seen of other holders.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    seen: Option<(Record, Instant)>,
+}
+
+impl Watch {
+    /// The next step of `me`, given what the Lease says now.
+    pub(super) fn evaluate_lease(&mut self, me: &str, record: Option<Record>, now: Instant) -> Step {
+        let Some(record) = record.filter(|record| !record.holder.is_empty()) else { return Step::Take };
+        if record.holder == me {
+            return Step::Renew;
+        }
+        let since = match &self.seen {
+            Some((seen, since)) if *seen == record => *since,
+            _ => now,
+        };
+        let expired = now.duration_since(since) >= record.duration;
+        self.seen = Some((record, since));
+        if expired { Step::Take } else { Step::Wait }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(holder: &str, renewed: u32) -> Record {
+        Record { holder: holder.into(), renewed: renewed.to_string(), duration: DURATION }
+    }
+
+    #[test]
+    fn a_free_lease_is_taken_and_our_own_is_renewed() {
+        let mut watch = Watch::default();
+        let now = Instant::now();
+        for (record, expected) in [
+            (None, Step::Take),
+            (Some(held("", 1)), Step::Take),
+            (Some(held("a", 1)), Step::Renew),
+            (Some(held("b", 1)), Step::Wait),
+        ] {
+            assert_eq!(watch.evaluate_lease("a", record, now), expected);
+        }
+    }
+
+    #[test]
+    fn a_holder_is_replaced_when_it_has_been_silent_as_long_as_it_may() {
+        let mut watch = Watch::default();
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        for (record, seconds, expected) in [
+            (Some(held("b", 1)), 0, Step::Wait),
+            (Some(held("b", 2)), 14, Step::Wait),
+            (Some(held("b", 2)), 28, Step::Wait),
+            (Some(held("b", 2)), 29, Step::Take),
+            (Some(held("c", 1)), 30, Step::Wait),
+        ] {
+            assert_eq!(watch.evaluate_lease("a", record, at(seconds)), expected, "after {seconds} s");
+        }
+    }
+}
