@@ -104,6 +104,7 @@ impl Applier {
         let Some(kind) = ResourceType::from_url(update.type_url) else { return Vec::new() };
         self.heard.insert(kind);
         let received = update.changed.len();
+        tracing::debug!(kind = kind.short(), changed = received, removed = update.removed.len(), "update");
         let bodies = bodies(kind, &update.changed);
         let rejected = match kind {
             ResourceType::Cluster => self.clusters(update, client, now),
