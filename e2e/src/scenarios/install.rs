@@ -30,7 +30,6 @@ pub(super) async fn run(t: &Test) -> Result<()> {
         "configmap/istio-sidecar-injector",
         "configmap/istio-ca-root-cert",
         "secret/istio-ca-secret",
-        "poddisruptionbudget/istiod",
     ] {
         t.sh(format!("kubectl -n {CONTROL_NAMESPACE} get {object}")).await?;
     }

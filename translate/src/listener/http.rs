@@ -4,6 +4,7 @@ use crds::mesh_config::NormalizationType;
 
 use super::{access_log, tracing};
 use crate::context::Context;
+use crate::node::Client;
 use crate::proto::{
     Any, ads, any, boolean, core, cors, duration, fault, grpc_stats, grpc_web, hcm, listener, route, router,
 };
@@ -60,7 +61,8 @@ fn connection_manager(context: &Context<'_>, manager: Manager) -> hcm::HttpConne
         stat_prefix: manager.stat_prefix,
         access_log: access_log::of_requests(context),
         tracing: tracing::tracing(context),
-        http_filters: http_filters(manager.grpc_web),
+        // Our proxy has no gRPC-Web bridge and would refuse the listener: gRPC-Web passes through it as it is.
+        http_filters: http_filters(manager.grpc_web && context.view.client == Client::Envoy),
         upgrade_configs: vec![UpgradeConfig { upgrade_type: "websocket".to_owned(), ..Default::default() }],
         stream_idle_timeout: duration(std::time::Duration::ZERO),
         use_remote_address: boolean(class == Class::Gateway),
