@@ -1,11 +1,12 @@
 //! Aggregated discovery: one stream per proxy, driven by `xds::server::DeltaServer`.
 //!
-//! `service` answers the gRPC call and authenticates it, `stream` is the life of one stream, `codec` copies shared resources
-//! into the send buffer, `connections` is what the debug pages see.
+//! `service` answers the gRPC call and authenticates it, `stream` is the life of one stream, `push` and `framing` copy
+//! shared resources into the send buffer, `connections` is what the debug pages see.
 
-mod codec;
 mod connections;
+mod framing;
 mod identity;
+mod push;
 mod service;
 mod stream;
 

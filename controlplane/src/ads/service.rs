@@ -1,4 +1,4 @@
-//! `AggregatedDiscoveryService`, as an HTTP service: tonic's own is bypassed where it would encode every response anew.
+//! `AggregatedDiscoveryService`, as an HTTP service: tonic's own would encode every response anew.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use envoy_types::pb::envoy::config::core::v3::ControlPlane;
-use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
-use futures::Stream;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{HeaderMap, Request, Response};
 use model::Mesh;
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http;
-use tonic::server::{Grpc, NamedService, StreamingService};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::metadata::MetadataMap;
+use tonic::server::NamedService;
 use tower::Service;
 
-use super::codec::{AdsCodec, Push};
 use super::connections::Connections;
+use super::framing::{Messages, Requests};
 use super::stream::AdsStream;
 use crate::auth::{Authenticator, Caller};
 use crate::mesh::Views;
@@ -30,8 +30,6 @@ use crate::serve::Peer;
 use crate::source::kubernetes::SecretAccess;
 
 const DELTA: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-/// A request with the versions of tens of thousands of resources fits.
-const MAX_REQUEST: usize = 16 << 20;
 
 /// What all streams share.
 pub(crate) struct Context {
@@ -89,16 +87,13 @@ impl Context {
     }
 
     /// The caller, where the connection says who it is. Plaintext says nothing: it is loopback, or was opened on purpose.
-    async fn caller(
-        &self,
-        peer: &Peer,
-        request: &Request<Streaming<DeltaDiscoveryRequest>>,
-    ) -> Result<Option<Caller>, Status> {
+    async fn caller(&self, peer: &Peer, headers: HeaderMap) -> Result<Option<Caller>, Status> {
         if !peer.encrypted {
             return Ok(None);
         }
         let mesh = self.mesh.load_full();
-        match self.authenticator.caller(peer, request.metadata(), mesh.trust_domain()).await {
+        let metadata = MetadataMap::from_headers(headers);
+        match self.authenticator.caller(peer, &metadata, mesh.trust_domain()).await {
             Ok(caller) => Ok(Some(caller)),
             Err(error) => {
                 tracing::warn!(address = %peer.address, %error, "discovery refused");
@@ -116,51 +111,33 @@ impl NamedService for AdsService {
     const NAME: &'static str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 }
 
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type Pushes = Pin<Box<dyn Stream<Item = Result<Push, Status>> + Send>>;
-
-impl Service<http::Request<Body>> for AdsService {
-    type Response = http::Response<Body>;
+impl Service<Request<Body>> for AdsService {
+    type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Boxed<Result<Self::Response, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let delta = request.uri().path() == DELTA;
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let context = self.0.clone();
-        Box::pin(async move {
-            if !delta {
-                let status =
-                    Status::unimplemented("only delta discovery is served; set api_type: DELTA_GRPC");
-                return Ok(status.into_http());
-            }
-            let mut grpc = Grpc::new(AdsCodec).max_decoding_message_size(MAX_REQUEST);
-            Ok(grpc.streaming(Delta(context), request).await)
-        })
+        Box::pin(async move { Ok(answer(context, request).await.unwrap_or_else(Status::into_http)) })
     }
 }
 
-struct Delta(Arc<Context>);
-
-impl StreamingService<DeltaDiscoveryRequest> for Delta {
-    type Response = Push;
-    type ResponseStream = Pushes;
-    type Future = Boxed<Result<Response<Pushes>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<DeltaDiscoveryRequest>>) -> Self::Future {
-        let context = self.0.clone();
-        Box::pin(async move {
-            let peer = request.extensions().get::<Peer>().cloned();
-            let peer = peer.ok_or_else(|| {
-                context.metrics.internal_errors.inc();
-                Status::internal("the connection's peer is unknown")
-            })?;
-            let caller = context.caller(&peer, &request).await?;
-            let stream = AdsStream::new(context, peer, caller, request.into_inner());
-            Ok(Response::new(Box::pin(stream.into_pushes()) as Pushes))
-        })
+async fn answer(context: Arc<Context>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    if request.uri().path() != DELTA {
+        return Err(Status::unimplemented("only delta discovery is served; set api_type: DELTA_GRPC"));
     }
+    let (parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<Peer>().cloned().ok_or_else(|| {
+        context.metrics.internal_errors.inc();
+        Status::internal("the connection's peer is unknown")
+    })?;
+    let caller = context.caller(&peer, parts.headers).await?;
+    let stream = AdsStream::new(context, peer, caller, Requests::new(axum::body::Body::new(body)));
+    let mut response = Response::new(Body::new(Messages::new(Box::pin(stream.into_pushes()))));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    Ok(response)
 }

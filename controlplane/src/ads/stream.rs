@@ -2,6 +2,7 @@
 //!
 //! It runs inside the response's own task, so a push wakes one task and copies once.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,15 +10,18 @@ use std::time::{Duration, Instant};
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use futures::Stream;
-use tonic::{Status, Streaming};
+use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::Status;
 use translate::{Client, ProxyNode};
 use xds::ResourceType;
 use xds::names::Role;
 use xds::server::{DeltaServer, Limits, Next, Plan, Received};
 
-use super::codec::Push;
 use super::connections::{Connection, Shown};
+use super::framing::Requests;
 use super::identity;
+use super::push::Push;
 use super::service::Context;
 use crate::auth::Caller;
 use crate::mesh::{Registration, ViewSnapshot};
@@ -31,9 +35,11 @@ pub(super) struct AdsStream {
     context: Arc<Context>,
     peer: Peer,
     caller: Option<Caller>,
-    requests: Streaming<DeltaDiscoveryRequest>,
+    requests: Requests,
     proxy: Option<Proxy>,
-    ends: Instant,
+    /// Made once, since each registers somewhere.
+    age: Pin<Box<Sleep>>,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What is known after the first request.
@@ -53,20 +59,16 @@ enum Wake {
     Request(Option<Box<DeltaDiscoveryRequest>>),
     Snapshot(bool),
     Time,
-    Old,
-    Stop,
+    End,
 }
 
 impl AdsStream {
-    pub(super) fn new(
-        context: Arc<Context>,
-        peer: Peer,
-        caller: Option<Caller>,
-        requests: Streaming<DeltaDiscoveryRequest>,
-    ) -> Self {
+    pub(super) fn new(context: Arc<Context>, peer: Peer, caller: Option<Caller>, requests: Requests) -> Self {
         // A tenth more or less, so that a fleet does not come back at once.
         let age = context.max_age.mul_f64(0.9 + 0.2 * rand::random::<f64>());
-        Self { context, peer, caller, requests, proxy: None, ends: Instant::now() + age }
+        let (age, stop) =
+            (Box::pin(tokio::time::sleep(age)), Box::pin(context.stop.clone().cancelled_owned()));
+        Self { context, peer, caller, requests, proxy: None, age, stop }
     }
 
     pub(super) fn into_pushes(self) -> impl Stream<Item = Result<Push, Status>> + Send {
@@ -105,19 +107,25 @@ impl AdsStream {
                 Wake::Request(Some(request)) => self.take_in(*request)?,
                 Wake::Snapshot(true) => self.look(),
                 Wake::Time => {}
-                Wake::Request(None) | Wake::Snapshot(false) | Wake::Old | Wake::Stop => return Ok(None),
+                Wake::Request(None) | Wake::Snapshot(false) | Wake::End => return Ok(None),
             }
         }
     }
 
     async fn wake(&mut self, until: Option<Instant>) -> Result<Wake, Status> {
-        let Some(proxy) = &mut self.proxy else { return Ok(Wake::Stop) };
-        let time = until.unwrap_or(self.ends).min(self.ends);
+        let Some(proxy) = &mut self.proxy else { return Ok(Wake::End) };
+        let pause = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until.into()).await,
+                None => std::future::pending().await,
+            }
+        };
         Ok(tokio::select! {
             request = self.requests.message() => Wake::Request(request?.map(Box::new)),
             changed = proxy.registration.slot.changed() => Wake::Snapshot(changed.is_ok()),
-            () = tokio::time::sleep_until(time.into()) => if time == self.ends { Wake::Old } else { Wake::Time },
-            () = self.context.stop.cancelled() => Wake::Stop,
+            () = pause => Wake::Time,
+            () = self.age.as_mut() => Wake::End,
+            () = self.stop.as_mut() => Wake::End,
         })
     }
 
@@ -129,7 +137,8 @@ impl AdsStream {
             return Ok(None);
         };
         let node = identity::check(request.node.as_ref(), self.caller.as_ref())?;
-        let entitled = node.id.role == Role::Router && self.may_read_secrets().await;
+        let (context, caller) = (self.context.clone(), self.caller.clone());
+        let entitled = node.id.role == Role::Router && may_read_secrets(&context, caller.as_ref()).await;
         let resend_endpoints = node.client == Client::Envoy;
         let Some(registration) = self.context.views.register(node.clone()).await else { return Ok(None) };
         let connection = self.connection(&node, &request, &registration);
@@ -147,14 +156,6 @@ impl AdsStream {
         self.context.metrics.streams.inc();
         proxy.receive(request, &self.context)?;
         Ok(Some(proxy))
-    }
-
-    /// Keys leave only to an authenticated caller that may read Secrets in its own namespace.
-    async fn may_read_secrets(&self) -> bool {
-        match &self.caller {
-            Some(caller) => self.context.secrets.entitle(caller).await,
-            None => false,
-        }
     }
 
     fn connection(
@@ -199,6 +200,14 @@ impl AdsStream {
             proxy.target = proxy.registration.slot.borrow_and_update().clone();
             proxy.news = Some(proxy.target.since);
         }
+    }
+}
+
+/// Keys leave only to an authenticated caller that may read Secrets in its own namespace.
+async fn may_read_secrets(context: &Context, caller: Option<&Caller>) -> bool {
+    match caller {
+        Some(caller) => context.secrets.entitle(caller).await,
+        None => false,
     }
 }
 
