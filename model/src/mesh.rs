@@ -18,6 +18,8 @@ pub type Aged<T> = Arc<[Arc<T>]>;
 /// Everything the control plane knows, at one moment.
 #[derive(Clone, Debug)]
 pub struct Mesh {
+    /// Differs between any two meshes that differ, within one process.
+    pub version: u64,
     /// DNS domain of the cluster.
     pub domain: Text,
     /// Name of the cluster, for telemetry.
@@ -32,8 +34,12 @@ pub struct Mesh {
     pub endpoints: OrdMap<ServiceKey, Arc<Endpoints>>,
     /// Hosts of the services of a namespace.
     pub services_in: OrdMap<Text, OrdSet<ServiceKey>>,
-    /// Services that have a port.
-    pub services_on: OrdMap<u16, OrdSet<ServiceKey>>,
+    /// Services that declare a port to be HTTP.
+    pub http_on: OrdMap<u16, OrdSet<ServiceKey>>,
+    /// Services that have a port without declaring it to be HTTP.
+    pub opaque_on: OrdMap<u16, OrdSet<ServiceKey>>,
+    /// Hosts of services that are not Kubernetes' (`<name>.<namespace>.svc.<domain>`), with the number of services.
+    pub foreign_hosts: OrdMap<Text, usize>,
     /// Services that have an address or range.
     pub services_at: OrdMap<IpNet, OrdSet<ServiceKey>>,
     /// Workloads by pod name.
@@ -66,6 +72,7 @@ impl Mesh {
     /// A mesh of nothing.
     pub fn empty(domain: &str, cluster_id: &str) -> Self {
         Self {
+            version: 0,
             domain: crate::intern(domain),
             cluster_id: crate::intern(cluster_id),
             settings: Arc::default(),
@@ -73,7 +80,9 @@ impl Mesh {
             services: OrdMap::new(),
             endpoints: OrdMap::new(),
             services_in: OrdMap::new(),
-            services_on: OrdMap::new(),
+            http_on: OrdMap::new(),
+            opaque_on: OrdMap::new(),
+            foreign_hosts: OrdMap::new(),
             services_at: OrdMap::new(),
             workloads: OrdMap::new(),
             virtual_services: OrdMap::new(),
@@ -88,6 +97,11 @@ impl Mesh {
             sidecar_label_keys: OrdMap::new(),
             gateway_label_keys: OrdMap::new(),
         }
+    }
+
+    /// Keys of the services that have a port.
+    pub fn services_on(&self, port: u16) -> impl Iterator<Item = &ServiceKey> {
+        self.http_on.get(&port).into_iter().chain(self.opaque_on.get(&port)).flatten()
     }
 
     /// The trust domain of the mesh's identities.

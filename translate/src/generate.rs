@@ -9,7 +9,7 @@ use xds::names;
 
 use crate::context::Context;
 use crate::listener::{Unit, has_http_listener, units_of};
-use crate::memo::Memo;
+use crate::memo::{Memo, Shared};
 use crate::resource::{Resource, Resources};
 use crate::route::Host;
 use crate::view::ProxyView;
@@ -20,18 +20,40 @@ pub(crate) type Set = Vec<(ResourceType, Arc<Resource>)>;
 
 /// Generates everything that a view has. What other views of the same mesh share with it is not generated again.
 pub fn generate(mesh: &Mesh, view: &ProxyView, memo: &Memo) -> Resources {
+    let mut all = shared(mesh, view.shared(), memo);
     let context = Context::new(mesh, view, memo);
-    let mut all = Resources::default();
+    if !context.is_gateway() {
+        for (kind, resource) in own(&context) {
+            all.insert(kind, resource);
+        }
+    }
+    all
+}
+
+/// Everything but the workload's own ports.
+fn shared(mesh: &Mesh, key: ProxyView, memo: &Memo) -> Resources {
+    let known = memo.shared(&key).filter(|known| known.resources.made_from() == mesh.version);
+    if let Some(known) = known {
+        return known.resources;
+    }
+    let resources = anew(&Context::new(mesh, &key, memo));
+    memo.keep(key, Shared { resources: resources.clone(), step: None });
+    resources
+}
+
+/// Everything but the workload's own ports, from nothing.
+pub(crate) fn anew(context: &Context<'_>) -> Resources {
+    let mesh = context.mesh;
+    let mut all = Resources::from_version(mesh.version);
     let mut insert = |set: Set| set.into_iter().for_each(|(kind, resource)| all.insert(kind, resource));
-    insert(fixed(&context));
+    insert(fixed(context));
     for service in mesh.services.values() {
-        insert(of_service(&context, service));
+        insert(of_service(context, service));
     }
     if context.is_gateway() {
-        insert(gateway::gateway(&context));
+        insert(gateway::gateway(context));
         return all;
     }
-    insert(own(&context));
     let mut units: BTreeSet<Unit> = BTreeSet::new();
     let mut hosts: BTreeSet<(u16, &Text)> = BTreeSet::new();
     for service in mesh.services.values() {
@@ -40,25 +62,26 @@ pub fn generate(mesh: &Mesh, view: &ProxyView, memo: &Memo) -> Resources {
     }
     for unit in units {
         insert(
-            listener::outbound(&context, unit).map(|one| (ResourceType::Listener, one)).into_iter().collect(),
+            listener::outbound(context, unit).map(|one| (ResourceType::Listener, one)).into_iter().collect(),
         );
     }
-    let mut http_ports: BTreeSet<u16> = BTreeSet::new();
-    for port in mesh.services_on.keys().filter(|port| has_http_listener(&context, **port)) {
-        http_ports.insert(*port);
-        insert(vec![(ResourceType::VirtualHost, route::catch_all(&context, &names::outbound_route(*port)))]);
+    let ports: BTreeSet<u16> = mesh.http_on.keys().chain(mesh.opaque_on.keys()).copied().collect();
+    let http_ports: BTreeSet<u16> =
+        ports.into_iter().filter(|port| has_http_listener(context, *port)).collect();
+    for port in &http_ports {
+        insert(vec![(ResourceType::VirtualHost, route::catch_all(context, &names::outbound_route(*port)))]);
     }
     for (port, host) in hosts {
-        insert(of_host(&context, host, port, http_ports.contains(&port)));
+        insert(of_host(context, host, port, http_ports.contains(&port)));
     }
     if http_ports.contains(&80) {
         for host in mesh.mesh_routes.keys() {
-            insert(of_other(&context, host));
+            insert(of_other(context, host));
         }
     }
     for port in http_ports {
         let name = names::outbound_route(port);
-        let configuration = frame(&context, &name, &all);
+        let configuration = frame(context, &name, &all);
         all.insert(ResourceType::Route, configuration);
     }
     all

@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use xds::ResourceType;
 
-use crate::resource::Resource;
+use crate::resource::{Delta, Resource, Resources};
+use crate::view::ProxyView;
 
 /// An object that a resource was made from.
 #[derive(Clone)]
@@ -22,7 +23,7 @@ enum Held {
     Text(#[expect(dead_code, reason = "held only to keep its address taken")] Text),
 }
 
-/// Everything that one resource depends on, besides its type and name.
+/// Everything that one resource depends on besides its type, its name included.
 #[derive(Clone, Default)]
 pub(crate) struct Inputs {
     words: SmallVec<[u64; 10]>,
@@ -62,7 +63,6 @@ impl Inputs {
 #[derive(PartialEq, Eq, Hash)]
 struct MemoKey {
     kind: ResourceType,
-    name: Text,
     words: SmallVec<[u64; 10]>,
 }
 
@@ -78,10 +78,27 @@ struct Table {
     sweep_at: usize,
 }
 
-/// Generated resources by their inputs. Forgets what no view holds any more.
+/// What all views share that differ only in the workload's own ports.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// As of the mesh of this version.
+    pub(crate) resources: Resources,
+    /// What led here from the version before.
+    pub(crate) step: Option<(u64, Arc<Delta>)>,
+}
+
+#[derive(Default)]
+struct SharedViews {
+    views: HashMap<ProxyView, Shared>,
+    /// The version that views were last brought to.
+    latest: u64,
+}
+
+/// Generated resources by their inputs, and shared parts of views. Forgets what no view holds any more.
 #[derive(Default)]
 pub struct Memo {
     table: Mutex<Table>,
+    shared: Mutex<SharedViews>,
 }
 
 impl Memo {
@@ -89,11 +106,10 @@ impl Memo {
     pub(crate) fn resource(
         &self,
         kind: ResourceType,
-        name: &str,
         inputs: Inputs,
         generate: impl FnOnce() -> Arc<Resource>,
     ) -> Arc<Resource> {
-        let key = MemoKey { kind, name: model::intern(name), words: inputs.words };
+        let key = MemoKey { kind, words: inputs.words };
         let known = self.table.lock().entries.get(&key).and_then(|entry| entry.resource.upgrade());
         if let Some(known) = known {
             return known;
@@ -106,6 +122,25 @@ impl Memo {
         }
         table.entries.insert(key, Entry { resource: Arc::downgrade(&resource), held: inputs.held });
         resource
+    }
+
+    /// The shared part of a view, as far as it was last brought.
+    pub(crate) fn shared(&self, key: &ProxyView) -> Option<Shared> {
+        self.shared.lock().views.get(key).cloned()
+    }
+
+    /// Keeps the shared part of a view for the next one.
+    pub(crate) fn keep(&self, key: ProxyView, shared: Shared) {
+        self.shared.lock().views.insert(key, shared);
+    }
+
+    /// Views are about to be brought to a version: what was not brought to the last one is nobody's any more.
+    pub(crate) fn advance(&self, version: u64) {
+        let mut shared = self.shared.lock();
+        if version > shared.latest {
+            let latest = std::mem::replace(&mut shared.latest, version);
+            shared.views.retain(|_, shared| shared.resources.made_from() >= latest);
+        }
     }
 
     /// Number of remembered resources, dead ones included until the next sweep.

@@ -52,9 +52,23 @@ pub struct Resources {
     routes: Named,
     virtual_hosts: Named,
     secrets: Named,
+    /// Version of the mesh that they were made from.
+    made_from: u64,
 }
 
 impl Resources {
+    pub(crate) fn from_version(made_from: u64) -> Self {
+        Self { made_from, ..Self::default() }
+    }
+
+    pub(crate) fn made_from(&self) -> u64 {
+        self.made_from
+    }
+
+    pub(crate) fn at_version(self, made_from: u64) -> Self {
+        Self { made_from, ..self }
+    }
+
     fn of(&self, kind: ResourceType) -> &Named {
         match kind {
             ResourceType::Cluster => &self.clusters,
@@ -159,6 +173,14 @@ impl Delta {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.removed.is_empty()
+    }
+
+    /// Both, in order.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.changed.extend(other.changed);
+        self.changed.sort_by_key(|(kind, _)| *kind);
+        self.removed.extend(other.removed);
+        self
     }
 
     /// What leads from one set to another.

@@ -10,14 +10,15 @@ use xds::ResourceType;
 use xds::names::{self, ClusterName};
 
 use crate::context::Context;
-use crate::generate::{Set, endpoints_of, fixed, frame, generate, of_host, of_other, of_service, own};
-use crate::listener::{Unit, has_http_listener, units_of};
-use crate::memo::Memo;
+use crate::generate::{Set, anew, endpoints_of, fixed, frame, of_host, of_other, of_service, own};
+use crate::listener::{Unit, has_http_listener, opaque_units_of, units_of};
+use crate::memo::{Memo, Shared};
 use crate::resource::{Delta, Resources};
 use crate::view::ProxyView;
 use crate::{cluster, gateway, listener, route};
 
 /// Brings a view's resources up to date with a mesh that differs from the one they were made from by these changes.
+/// The view must be the one that they were made for: a proxy whose view changed has other resources altogether.
 pub fn update(
     mesh: &Mesh,
     view: &ProxyView,
@@ -25,29 +26,100 @@ pub fn update(
     before: &Resources,
     changes: &Changes,
 ) -> (Resources, Delta) {
+    let shared = shared(mesh, view, memo, before, changes);
     let context = Context::new(mesh, view, memo);
-    let scoped = |name: &model::NamespacedName| Some(name) == view.sidecar.as_ref();
-    if changes.everything || changes.sidecars.keys().any(scoped) {
-        let after = generate(mesh, view, memo);
-        let delta = Delta::between(before, &after);
+    let mut after = shared.resources;
+    if context.is_gateway() {
+        let delta = known_delta(shared.step, before).unwrap_or_else(|| Delta::between(before, &after));
         return (after, delta);
     }
-    let mut draft = Draft { context, all: before.clone(), changed: BTreeSet::new() };
-    let affected = Affected::by(&context, changes);
+    let kept = own_of(before);
+    let own = if touches_own(&context, changes) { own(&context) } else { kept.clone() };
+    let mut own_delta = Delta::default();
+    for (kind, resource) in own {
+        let same =
+            before.get(kind, &resource.name).filter(|known| known.version == resource.version).cloned();
+        if same.is_none() {
+            own_delta.changed.push((kind, resource.clone()));
+        }
+        after.insert(kind, same.unwrap_or(resource));
+    }
+    let gone = kept.into_iter().filter(|(kind, resource)| after.get(*kind, &resource.name).is_none());
+    own_delta.removed.extend(gone.map(|(kind, resource)| (kind, resource.name.clone())));
+    let delta = match known_delta(shared.step, before) {
+        Some(delta) => delta.and(own_delta),
+        None => Delta::between(before, &after),
+    };
+    (after, delta)
+}
+
+/// What was worked out for another view that came from the same version.
+fn known_delta(step: Option<(u64, Arc<Delta>)>, before: &Resources) -> Option<Delta> {
+    step.filter(|(from, _)| *from == before.made_from()).map(|(_, delta)| Delta::clone(&delta))
+}
+
+/// The shared part of a view, brought up to date once for all views that share it.
+fn shared(mesh: &Mesh, view: &ProxyView, memo: &Memo, before: &Resources, changes: &Changes) -> Shared {
+    memo.advance(mesh.version);
+    let key = view.shared();
+    // What a proxy that came meanwhile was given is newer than the others' and covered by the changes as well.
+    let base = memo.shared(&key).filter(|known| known.resources.made_from() >= before.made_from());
+    if let Some(known) = base.as_ref().filter(|known| known.resources.made_from() == mesh.version) {
+        return known.clone();
+    }
+    let context = Context::new(mesh, &key, memo);
+    let scoped = |name: &model::NamespacedName| Some(name) == key.sidecar.as_ref();
+    let shared = match base.map(|base| base.resources) {
+        None => Shared { resources: anew(&context), step: None },
+        Some(base) if changes.everything || changes.sidecars.keys().any(scoped) => {
+            let resources = anew(&context);
+            let delta = Delta::between(&base, &resources);
+            Shared { resources, step: Some((base.made_from(), Arc::new(delta))) }
+        }
+        Some(base) => {
+            let from = base.made_from();
+            let (resources, delta) = step(&context, base.at_version(mesh.version), changes);
+            Shared { resources, step: Some((from, Arc::new(delta))) }
+        }
+    };
+    memo.keep(key.clone(), shared.clone());
+    shared
+}
+
+fn step(context: &Context<'_>, base: Resources, changes: &Changes) -> (Resources, Delta) {
+    let mut draft = Draft { context: *context, all: base, changed: BTreeSet::new() };
+    let affected = Affected::by(context, changes);
     draft.services(&affected);
-    if context.is_gateway() {
-        if affected.routing || !changes.gateways.is_empty() || !changes.secrets.is_empty() {
-            draft.gateway();
-        }
-    } else {
-        if affected.own {
-            draft.own();
-        }
+    if !context.is_gateway() {
         draft.listeners(&affected);
         draft.routes(&affected);
+    } else if affected.routing || !changes.gateways.is_empty() || !changes.secrets.is_empty() {
+        draft.gateway();
     }
     let delta = draft.delta();
     (draft.all, delta)
+}
+
+/// Resources of the workload's own ports.
+fn own_of(all: &Resources) -> Set {
+    let clusters =
+        all.with_prefix(ResourceType::Cluster, INBOUND).map(|one| (ResourceType::Cluster, one.clone()));
+    let listener = all.get(ResourceType::Listener, names::VIRTUAL_INBOUND);
+    clusters.chain(listener.map(|one| (ResourceType::Listener, one.clone()))).collect()
+}
+
+/// How names of the workload's own clusters begin.
+const INBOUND: &str = "inbound|";
+
+/// Whether changes can have affected the workload's own ports. Its services are part of the view.
+fn touches_own(context: &Context<'_>, changes: &Changes) -> bool {
+    let root = &context.mesh.settings.root_namespace;
+    changes.everything
+        || changes.sidecars.keys().any(|name| Some(name) == context.view.sidecar.as_ref())
+        || changes
+            .peer_authentications
+            .keys()
+            .any(|name| name.namespace == *root || name.namespace == context.view.namespace)
 }
 
 /// What a set of changes can have affected.
@@ -65,8 +137,6 @@ struct Affected {
     hosts: BTreeSet<Text>,
     /// Anything about routes at all, for gateways.
     routing: bool,
-    /// The workload's own ports.
-    own: bool,
 }
 
 impl Affected {
@@ -88,7 +158,7 @@ impl Affected {
                 self.clusters.insert(key.clone());
             }
             if service.is_headless() {
-                self.listeners.extend(units_of(service));
+                self.listeners.extend(opaque_units_of(service));
             }
         }
         for (key, change) in &changes.services {
@@ -165,7 +235,6 @@ impl Affected {
         let root = &mesh.settings.root_namespace;
         for (name, change) in &changes.peer_authentications {
             let mesh_wide = name.namespace == *root;
-            self.own |= mesh_wide || name.namespace == context.view.namespace;
             let disables = |policy: &Arc<model::config::PeerAuthentication>| {
                 let off = |mode: &Option<model::config::MutualTlsMode>| {
                     *mode == Some(model::config::MutualTlsMode::Disable)
@@ -181,8 +250,7 @@ impl Affected {
 }
 
 fn keys_of(context: &Context<'_>, host: &Text) -> Vec<ServiceKey> {
-    let from = ServiceKey { host: host.clone(), namespace: model::intern("") };
-    let keys = context.mesh.services.range(from..).map(|(key, _)| key);
+    let keys = context.mesh.services.range(ServiceKey::first(host)..).map(|(key, _)| key);
     keys.take_while(|key| key.host == *host).cloned().collect()
 }
 
@@ -195,11 +263,11 @@ fn matching_hosts(context: &Context<'_>, written: &Text) -> BTreeSet<Text> {
     hosts.filter(|host| host_matches(written, host)).cloned().collect()
 }
 
-/// Listeners that services of a host have a part in.
+/// Listeners that services of a host have a part of their own in: HTTP has none, it is told apart by routes.
 fn units_at(context: &Context<'_>, host: &Text) -> BTreeSet<Unit> {
     let services =
         keys_of(context, host).into_iter().filter_map(|key| context.mesh.services.get(&key).cloned());
-    services.flat_map(|service| units_of(&service)).collect()
+    services.flat_map(|service| opaque_units_of(&service)).collect()
 }
 
 /// Hosts whose VirtualServices lead to a host.
@@ -291,11 +359,6 @@ impl Draft<'_> {
         }
     }
 
-    fn own(&mut self) {
-        let set = own(&self.context);
-        self.put(set);
-    }
-
     fn listeners(&mut self, affected: &Affected) {
         for unit in &affected.listeners {
             let name = unit.name(&self.context);
@@ -347,7 +410,7 @@ impl Draft<'_> {
         let mut set = Set::new();
         if now {
             set.push((ResourceType::VirtualHost, route::catch_all(&self.context, &name)));
-            for key in self.context.mesh.services_on.get(&port).into_iter().flatten() {
+            for key in self.context.mesh.services_on(port) {
                 set.extend(of_host(&self.context, &key.host, port, true));
             }
             if port == 80 {

@@ -74,6 +74,16 @@ pub struct ProxyView {
 }
 
 impl ProxyView {
+    /// The view of everything but the workload's own ports, which all workloads of a namespace can share.
+    pub(crate) fn shared(&self) -> Self {
+        let targets = match self.role {
+            Role::Sidecar => Arc::from([]),
+            // A gateway's ports decide on what its listeners are.
+            Role::Router => self.targets.clone(),
+        };
+        Self { targets, ..self.clone() }
+    }
+
     /// The view of a proxy in a mesh.
     pub fn of(node: &ProxyNode, mesh: &Mesh) -> Self {
         let instance = node.instance();

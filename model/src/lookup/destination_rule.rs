@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::MergedRule;
 use crate::mesh::Mesh;
-use crate::value::{ExportTo, Labels, host_candidates};
+use crate::value::{ExportTo, Labels, by_host};
 
 impl Mesh {
     /// The rule for a host, from the client's namespace, else the service's, else the root namespace; within each
@@ -47,8 +47,7 @@ impl Mesh {
         visible: impl Fn(&MergedRule) -> bool,
     ) -> Option<&Arc<MergedRule>> {
         let hosts = self.destination_rules.get(namespace)?;
-        host_candidates(host).find_map(|candidate| {
-            let rules = hosts.get(candidate.as_str())?;
+        by_host(hosts, host).find_map(|rules| {
             let mut visible =
                 rules.iter().filter(|rule| visible(rule) && client_labels.satisfy(&rule.selector));
             let first = visible.next()?;

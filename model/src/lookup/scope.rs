@@ -110,13 +110,16 @@ impl<'a> Scope<'a> {
 
     /// The service behind a host: the proxy's own namespace's, else Kubernetes', else the first by namespace.
     pub fn service(&self, host: &str) -> Option<&'a Arc<Service>> {
-        let from = ServiceKey { host: crate::intern(host), namespace: crate::intern("") };
+        self.service_of(&crate::intern(host))
+    }
+
+    fn service_of(&self, host: &Text) -> Option<&'a Arc<Service>> {
         let visible = self
             .mesh
             .services
-            .range(from..)
+            .range(ServiceKey::first(host)..)
             .map(|(_, service)| service)
-            .take_while(|service| *service.key.host == *host)
+            .take_while(|service| service.key.host == *host)
             .filter(|service| self.needs(service));
         visible.min_by_key(|service| {
             let foreign = *service.key.namespace != *self.namespace;
@@ -126,6 +129,6 @@ impl<'a> Scope<'a> {
 
     /// Whether this is the service that its host means to the proxy.
     pub fn chooses(&self, service: &Service) -> bool {
-        self.service(&service.key.host).is_some_and(|chosen| chosen.key == service.key)
+        self.service_of(&service.key.host).is_some_and(|chosen| chosen.key == service.key)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Scope;
 use crate::config::VirtualService;
 use crate::mesh::Mesh;
-use crate::value::host_candidates;
+use crate::value::by_host;
 
 impl Mesh {
     /// VirtualServices for sidecars that may speak for a host, best first: the most specific host wins, then the
@@ -15,8 +15,7 @@ impl Mesh {
         host: &'a str,
         scope: Scope<'a>,
     ) -> impl Iterator<Item = &'a Arc<VirtualService>> {
-        host_candidates(host)
-            .filter_map(|candidate| self.mesh_routes.get(candidate.as_str()))
+        by_host(&self.mesh_routes, host)
             .flat_map(|list| list.iter())
             .filter(move |service| scope.sees_routes(service))
     }

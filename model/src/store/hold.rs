@@ -64,6 +64,7 @@ impl Store {
                 self.put_virtual_service(&name, Some(rule), &mut changes);
             }
         }
+        self.renew(&changes);
         changes
     }
 
@@ -78,6 +79,7 @@ impl Store {
         if let Some((rule, _)) = self.held.rules.remove(name) {
             self.put_virtual_service(name, Some(rule), &mut changes);
         }
+        self.renew(&changes);
         changes
     }
 
@@ -162,10 +164,9 @@ fn live_destinations(service: &VirtualService) -> impl Iterator<Item = &Destinat
 
 fn lacks(mesh: &Mesh, host: &str, subset: &str) -> Option<Missing> {
     let (host, subset) = (intern(host), intern(subset));
-    let from = ServiceKey { host: host.clone(), namespace: intern("") };
     let services: Vec<_> = mesh
         .services
-        .range(from..)
+        .range(ServiceKey::first(&host)..)
         .map(|(_, service)| service)
         .take_while(|service| service.key.host == host)
         .collect();

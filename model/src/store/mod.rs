@@ -16,6 +16,7 @@ mod tests;
 pub use hold::Missing;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::changes::Changes;
 use crate::kube::Namespace;
@@ -64,6 +65,7 @@ impl Store {
             Event::Deleted(key) => self.remove(&key, &mut changes),
         }
         self.reconsider_held(&mut changes);
+        self.renew(&changes);
         changes
     }
 
@@ -74,6 +76,14 @@ impl Store {
             changes.merge(self.apply(event));
         }
         changes
+    }
+
+    /// A mesh that differs gets a version that no other has.
+    fn renew(&mut self, changes: &Changes) {
+        static VERSIONS: AtomicU64 = AtomicU64::new(1);
+        if !changes.is_empty() {
+            Arc::make_mut(&mut self.mesh).version = VERSIONS.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn insert(&mut self, object: Object, changes: &mut Changes) {

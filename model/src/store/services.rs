@@ -8,8 +8,10 @@ use super::index::{add_to, remove_from};
 use crate::changes::{Change, Changes};
 use crate::config::{ServiceEntry, WorkloadEntry};
 use crate::kube::EndpointSlice;
+use crate::mesh::Mesh;
 use crate::value::{
-    Address, Endpoint, EndpointGroup, Endpoints, NamespacedName, Registry, Service, ServiceKey, Text,
+    Address, Endpoint, EndpointGroup, Endpoints, NamespacedName, Protocol, Registry, Service, ServiceKey,
+    Text,
 };
 
 /// One slice and what it means with the pods known now.
@@ -91,16 +93,10 @@ impl Store {
         }
         let mesh = Arc::make_mut(&mut self.mesh);
         if let Some(old) = &old {
-            remove_from(&mut mesh.services_in, &key.namespace, key);
-            old.ports.iter().for_each(|port| remove_from(&mut mesh.services_on, &port.number, key));
-            old.addresses.iter().for_each(|address| remove_from(&mut mesh.services_at, address, key));
-            mesh.services.remove(key);
+            unindex(mesh, old);
         }
         if let Some(new) = &winner {
-            add_to(&mut mesh.services_in, key.namespace.clone(), key.clone());
-            new.ports.iter().for_each(|port| add_to(&mut mesh.services_on, port.number, key.clone()));
-            new.addresses.iter().for_each(|address| add_to(&mut mesh.services_at, *address, key.clone()));
-            mesh.services.insert(key.clone(), new.clone());
+            index(mesh, new);
         }
         changes.merge(Changes {
             services: [(key.clone(), Change { old, new: winner })].into(),
@@ -350,4 +346,37 @@ impl Store {
             .map(|(_, machine)| entry.group_of_machine(machine));
         pods.chain(machines).collect()
     }
+}
+
+/// Puts a service where it is looked for.
+fn index(mesh: &mut Mesh, service: &Arc<Service>) {
+    let key = &service.key;
+    add_to(&mut mesh.services_in, key.namespace.clone(), key.clone());
+    for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
+        let map = if port.protocol.is_http() { &mut mesh.http_on } else { &mut mesh.opaque_on };
+        add_to(map, port.number, key.clone());
+    }
+    service.addresses.iter().for_each(|address| add_to(&mut mesh.services_at, *address, key.clone()));
+    if service.registry != Registry::Kubernetes {
+        *mesh.foreign_hosts.entry(key.host.clone()).or_insert(0) += 1;
+    }
+    mesh.services.insert(key.clone(), service.clone());
+}
+
+/// Takes a service from where it is looked for.
+fn unindex(mesh: &mut Mesh, service: &Service) {
+    let key = &service.key;
+    remove_from(&mut mesh.services_in, &key.namespace, key);
+    for port in &service.ports {
+        remove_from(&mut mesh.http_on, &port.number, key);
+        remove_from(&mut mesh.opaque_on, &port.number, key);
+    }
+    service.addresses.iter().for_each(|address| remove_from(&mut mesh.services_at, address, key));
+    if service.registry != Registry::Kubernetes {
+        match mesh.foreign_hosts.get_mut(&key.host) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(mesh.foreign_hosts.remove(&key.host)),
+        }
+    }
+    mesh.services.remove(key);
 }

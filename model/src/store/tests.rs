@@ -133,7 +133,7 @@ fn services_and_slices_come_in_any_order_and_go() {
     delete(&mut store, Kind::Service, "shop", "reviews");
     let mesh = store.mesh();
     assert!(mesh.services.is_empty() && mesh.endpoints.is_empty());
-    assert!(mesh.services_in.is_empty() && mesh.services_on.is_empty() && mesh.services_at.is_empty());
+    assert!(mesh.services_in.is_empty() && mesh.http_on.is_empty() && mesh.services_at.is_empty());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Host names: short ones resolved, wildcards matched.
 
+use imbl::OrdMap;
+
 use super::text::{Text, intern};
 
 /// Whether a host is a pattern: `*`, `*.example.com`.
@@ -25,6 +27,16 @@ pub fn host_matches(pattern: &str, host: &str) -> bool {
         Some(suffix) => host.strip_prefix('*').unwrap_or(host).ends_with(suffix),
         None => pattern == host,
     }
+}
+
+/// What is kept under the most specific pattern for a host. Where no pattern is a wildcard, which is usual, one look
+/// tells; wildcards sort before all other hosts.
+pub(crate) fn by_host<'m, V: Clone>(map: &'m OrdMap<Text, V>, host: &str) -> impl Iterator<Item = &'m V> {
+    let wild = map.get_min().is_some_and(|(pattern, _)| is_wildcard(pattern));
+    let suffixes = wild.then(|| host_candidates(host).filter(move |candidate| candidate != host));
+    map.get(host)
+        .into_iter()
+        .chain(suffixes.into_iter().flatten().filter_map(|candidate| map.get(candidate.as_str())))
 }
 
 /// Keys under which a pattern for this host can be found, the most specific first:

@@ -1,6 +1,7 @@
 //! What identifies an object.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use super::text::{Text, intern};
 
@@ -142,6 +143,12 @@ impl ServiceKey {
     /// From its parts.
     pub fn new(host: &str, namespace: &str) -> Self {
         Self { host: intern(host), namespace: intern(namespace) }
+    }
+
+    /// What sorts before all services with this host.
+    pub fn first(host: &Text) -> Self {
+        static NONE: LazyLock<Text> = LazyLock::new(|| intern(""));
+        Self { host: host.clone(), namespace: NONE.clone() }
     }
 }
 

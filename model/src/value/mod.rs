@@ -12,6 +12,7 @@ mod workload;
 
 pub use endpoint::{Address, Endpoint, EndpointGroup, Endpoints};
 pub use exposure::ExportTo;
+pub(crate) use host::by_host;
 pub use host::{host_candidates, host_matches, is_wildcard, resolve_host};
 pub use labels::Labels;
 pub use meta::{Key, Kind, Meta, NamespacedName, ServiceKey};

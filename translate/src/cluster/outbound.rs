@@ -60,8 +60,8 @@ pub(crate) fn outbound(context: &Context<'_>, service: &Arc<Service>) -> Vec<Arc
     let mut clusters = Vec::new();
     for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
         let subsets = rule.into_iter().flat_map(|rule| &rule.subsets).map(|subset| subset.name.as_str());
-        for subset in std::iter::once("").chain(subsets) {
-            clusters.push(remembered(context, service, port, rule, subset));
+        for (number, subset) in std::iter::once("").chain(subsets).enumerate() {
+            clusters.push(remembered(context, service, port, rule, (number, subset)));
         }
     }
     clusters
@@ -72,14 +72,14 @@ fn remembered(
     service: &Arc<Service>,
     port: &ServicePort,
     rule: Option<&Arc<MergedRule>>,
-    subset: &str,
+    (number, subset): (usize, &str),
 ) -> Arc<Resource> {
     let name = ClusterName::outbound(port.number, subset, &service.key.host);
     let policy = Policy::of(&context.mesh.settings, rule.map(|rule| &**rule), subset, port.number);
     let kind = discovery(service, &policy);
     let endpoints = context.mesh.endpoints.get(&service.key);
     let mut inputs = context.inputs();
-    inputs.object(service).optional(rule);
+    inputs.object(service).optional(rule).word(port.number.into()).word(number as u64);
     let namespace_mode = context.mesh.mutual_tls(&service.key.namespace, &model::Labels::default()).mode;
     inputs.word(namespace_mode as u64);
     match kind {
@@ -98,7 +98,7 @@ fn remembered(
     if matches!(kind, DiscoveryType::StrictDns | DiscoveryType::LogicalDns) {
         locality.add_to(&mut inputs);
     }
-    context.memo.resource(ResourceType::Cluster, &name.to_string(), inputs, || {
+    context.memo.resource(ResourceType::Cluster, inputs, || {
         build(context, service, port, rule.map(|rule| &**rule), name, endpoints.map(|known| &**known))
     })
 }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::config::{MergedRule, MutualTlsMode};
-use model::{Address, Endpoint, Endpoints, Labels, Protocol, Service, ServicePort, TargetPort, Workload};
+use model::{
+    Address, Endpoint, Endpoints, Labels, Protocol, Resolution, Service, ServicePort, TargetPort, Workload,
+};
 use prost::Message;
 use serde_json::json;
 use xds::ResourceType;
@@ -49,10 +51,11 @@ pub(crate) fn outbound(context: &Context<'_>, service: &Arc<Service>) -> Vec<Arc
     let mut all = Vec::new();
     for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
         let subsets = rule.into_iter().flat_map(|rule| &rule.subsets).map(|subset| subset.name.as_str());
-        for subset in std::iter::once("").chain(subsets) {
+        for (number, subset) in std::iter::once("").chain(subsets).enumerate() {
             let policy = Policy::of(settings, rule.map(|rule| &**rule), subset, port.number);
             if discovery(service, &policy) == cluster::cluster::DiscoveryType::Eds {
-                all.push(remembered(context, service, port, rule, subset, &policy));
+                let target = Target { service, port, rule: rule.map(|rule| &**rule), subset };
+                all.push(remembered(context, service, rule, target, (number, &policy)));
             }
         }
     }
@@ -62,24 +65,22 @@ pub(crate) fn outbound(context: &Context<'_>, service: &Arc<Service>) -> Vec<Arc
 fn remembered(
     context: &Context<'_>,
     service: &Arc<Service>,
-    port: &ServicePort,
     rule: Option<&Arc<MergedRule>>,
-    subset: &str,
-    policy: &Policy<'_>,
+    target: Target<'_>,
+    (number, policy): (usize, &Policy<'_>),
 ) -> Arc<Resource> {
-    let name = ClusterName::outbound(port.number, subset, &service.key.host).to_string();
     let endpoints = context.mesh.endpoints.get(&service.key);
     let locality = Locality::new(context, policy);
     let mut inputs = Inputs::default();
     inputs.object(service).optional(endpoints).text(&context.mesh.cluster_id);
+    inputs.word(target.port.number.into()).word(number as u64);
     // The rule matters for its subset's labels and for its locality settings only, but those are part of it.
-    inputs.optional(rule.filter(|_| !subset.is_empty() || locality.applies()));
+    inputs.optional(rule.filter(|_| number > 0 || locality.applies()));
     locality.add_to(&mut inputs);
     exceptions(context, service, &mut inputs);
-    context.memo.resource(ResourceType::Endpoints, &name, inputs, || {
-        let target = Target { service, port, rule: rule.map(|rule| &**rule), subset };
-        let body = assignment(context, &target, endpoints.map(|known| &**known), &locality);
-        Resource::new(&name, body)
+    context.memo.resource(ResourceType::Endpoints, inputs, || {
+        let name = ClusterName::outbound(target.port.number, target.subset, &service.key.host).to_string();
+        Resource::new(&name, assignment(context, &target, endpoints.map(|known| &**known), &locality))
     })
 }
 
@@ -128,7 +129,7 @@ pub(crate) fn assignment(
 }
 
 fn is_resolved_by_client(service: &Service) -> bool {
-    matches!(service.resolution, model::Resolution::Dns | model::Resolution::DnsRoundRobin)
+    matches!(service.resolution, Resolution::Dns | Resolution::DnsRoundRobin)
 }
 
 fn target_number(port: &ServicePort) -> u16 {
@@ -144,10 +145,13 @@ fn items<'a>(context: &Context<'_>, target: &Target<'a>, endpoints: Option<&'a E
         .and_then(|rule| rule.subset(target.subset))
         .map_or_else(Labels::default, |subset| Labels::new(&subset.labels));
     let all = endpoints.into_iter().flat_map(|known| known.on_port(&target.port.name));
+    let resolution = target.service.resolution;
     all.filter(|(endpoint, _)| {
-        selector.is_empty()
-            || endpoint.workload.as_ref().is_some_and(|workload| workload.labels.satisfy(&selector))
+        let selected = selector.is_empty()
+            || endpoint.workload.as_ref().is_some_and(|workload| workload.labels.satisfy(&selector));
+        selected && is_usable(&endpoint.address, resolution)
     })
+    .take(if resolution == Resolution::DnsRoundRobin { 1 } else { usize::MAX })
     .map(|(endpoint, port)| Item {
         address: &endpoint.address,
         port,
@@ -157,6 +161,16 @@ fn items<'a>(context: &Context<'_>, target: &Target<'a>, endpoints: Option<&'a E
         locality: &endpoint.locality,
     })
     .collect()
+}
+
+/// Envoy refuses a whole cluster for an endpoint that does not fit its kind: discovered endpoints are addresses, resolved
+/// ones are names or addresses, and round robin over DNS has only one.
+fn is_usable(address: &Address, resolution: Resolution) -> bool {
+    match address {
+        Address::Ip(_) => true,
+        Address::Name(_) => matches!(resolution, Resolution::Dns | Resolution::DnsRoundRobin),
+        Address::Unix(_) => resolution == Resolution::Endpoints,
+    }
 }
 
 /// An endpoint in the mesh takes mutual TLS unless a policy switches it off for that port.

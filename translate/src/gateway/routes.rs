@@ -87,12 +87,13 @@ fn one(
     let name = names::virtual_host(host, serving.port);
     let resource_name = names::virtual_host_resource(route_name, &name);
     let mut inputs = context.inputs();
+    inputs.text(&model::intern(route_name)).text(host).word(serving.port.into());
     inputs.text(&context.view.namespace).word(made_of.https_redirect.into());
     for (service, gateway) in &made_of.services {
         inputs.text(&model::intern(gateway));
         depends(context, service, &mut inputs);
     }
-    context.memo.resource(ResourceType::VirtualHost, &resource_name, inputs, || {
+    context.memo.resource(ResourceType::VirtualHost, inputs, || {
         let mut routes: Vec<Encoded> = made_of
             .services
             .iter()

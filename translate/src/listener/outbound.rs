@@ -20,6 +20,7 @@ use super::{
     tls_inspector,
 };
 use crate::context::Context;
+use crate::memo::Inputs;
 use crate::proto::{address, boolean, cidr, core, duration, listener};
 use crate::resource::Resource;
 use crate::route::{self, Binding};
@@ -47,6 +48,17 @@ impl Unit {
         }
     }
 
+    fn add_to(self, inputs: &mut Inputs) {
+        inputs.word(self.port().into());
+        if let Self::At(ip, _) = self {
+            let bits = match ip {
+                IpAddr::V4(ip) => u128::from(ip.to_bits()),
+                IpAddr::V6(ip) => ip.to_bits(),
+            };
+            inputs.word((bits >> 64) as u64).word(bits as u64);
+        }
+    }
+
     pub(crate) fn name(self, context: &Context<'_>) -> String {
         names::listener(self.bind(context), self.port())
     }
@@ -62,12 +74,18 @@ pub(crate) fn units_of(service: &Service) -> BTreeSet<Unit> {
     units
 }
 
+/// Listeners that a service has a filter chain of its own in.
+pub(crate) fn opaque_units_of(service: &Service) -> BTreeSet<Unit> {
+    let opaque = |unit: &Unit| service.port(unit.port()).is_some_and(|port| !port.protocol.is_http());
+    units_of(service).into_iter().filter(opaque).collect()
+}
+
 /// Addresses of a service that are not ranges.
 fn single_addresses(service: &Service) -> impl Iterator<Item = IpAddr> + '_ {
     service.addresses.iter().filter(|net| net.prefix_len() == net.max_prefix_len()).map(IpNet::addr)
 }
 
-/// A service's part in a listener.
+/// A service's part in a listener that is not just HTTP.
 struct Part<'a> {
     service: &'a Arc<Service>,
     port: &'a ServicePort,
@@ -79,56 +97,70 @@ struct Part<'a> {
 fn parts<'a>(context: &Context<'a>, unit: Unit) -> Vec<Part<'a>> {
     let mesh = context.mesh;
     let number = unit.port();
-    let keys: Vec<_> = match unit {
-        Unit::Wildcard(port) => mesh.services_on.get(&port).into_iter().flatten().collect(),
-        Unit::At(ip, _) => mesh.services_at.get(&IpNet::from(ip)).into_iter().flatten().collect(),
+    let keys = match unit {
+        Unit::Wildcard(port) => mesh.opaque_on.get(&port),
+        Unit::At(ip, _) => mesh.services_at.get(&IpNet::from(ip)),
     };
     let mut parts: Vec<Part<'a>> = keys
         .into_iter()
+        .flatten()
         .filter_map(|key| {
             let service = mesh.services.get(key)?;
             let port = service.port(number).filter(|port| belongs(service, port, unit))?;
-            let seen = context.scope.sees(service, Some(number)) && context.scope.chooses(service);
-            let opaque = !port.protocol.is_http();
-            let routes =
-                opaque.then(|| mesh.virtual_services_for(&service.key.host, context.scope).collect());
-            seen.then(|| Part { service, port, routes: routes.unwrap_or_default() })
+            is_seen(context, service, number).then(|| Part {
+                service,
+                port,
+                routes: mesh.virtual_services_for(&service.key.host, context.scope).collect(),
+            })
         })
         .collect();
     parts.sort_by_key(|part| (part.service.created, part.service.key.clone()));
     parts
 }
 
+fn is_seen(context: &Context<'_>, service: &Service, port: u16) -> bool {
+    context.scope.sees(service, Some(port)) && context.scope.chooses(service)
+}
+
+/// Whether a service has a filter chain of its own in a listener.
 fn belongs(service: &Service, port: &ServicePort, unit: Unit) -> bool {
-    match (unit, port.protocol) {
-        (_, Protocol::Udp) => false,
-        (Unit::Wildcard(_), protocol) if protocol.is_http() => true,
-        (Unit::Wildcard(_), _) => single_addresses(service).next().is_none(),
-        (Unit::At(ip, _), protocol) => !protocol.is_http() && single_addresses(service).any(|own| own == ip),
-    }
+    let opaque = !port.protocol.is_http() && port.protocol != Protocol::Udp;
+    let by_address = match unit {
+        Unit::Wildcard(_) => single_addresses(service).next().is_none(),
+        Unit::At(ip, _) => single_addresses(service).any(|own| own == ip),
+    };
+    opaque && by_address
 }
 
 /// Whether the wildcard listener of a port speaks HTTP, and so whether its routes are needed.
 pub(crate) fn has_http_listener(context: &Context<'_>, port: u16) -> bool {
-    parts(context, Unit::Wildcard(port)).iter().any(|part| speaks_http(part.port))
-}
-
-fn speaks_http(port: &ServicePort) -> bool {
-    port.protocol.is_http() || port.protocol == Protocol::Auto
+    let mesh = context.mesh;
+    let services = |keys: Option<&'_ imbl::OrdSet<model::ServiceKey>>| {
+        keys.into_iter().flatten().filter_map(|key| mesh.services.get(key)).cloned().collect::<Vec<_>>()
+    };
+    let declared = mesh.http_on.get(&port).into_iter().flatten().filter_map(|key| mesh.services.get(key));
+    let mut declared = declared.filter(|service| is_seen(context, service, port));
+    declared.next().is_some()
+        || services(mesh.opaque_on.get(&port)).iter().any(|service| {
+            let detected = service.port(port).filter(|one| one.protocol == Protocol::Auto);
+            detected.is_some_and(|one| belongs(service, one, Unit::Wildcard(port)))
+                && is_seen(context, service, port)
+        })
 }
 
 /// A listener; none if nothing needs it.
 pub(crate) fn outbound(context: &Context<'_>, unit: Unit) -> Option<Arc<Resource>> {
     let parts = parts(context, unit);
-    if parts.is_empty() {
+    let http = matches!(unit, Unit::Wildcard(port) if has_http_listener(context, port));
+    if parts.is_empty() && !http {
         return None;
     }
-    let name = unit.name(context);
     let mut inputs = context.inputs();
     context.add_telemetry(&mut inputs);
     inputs.word(context.scope.outbound_mode() as u64);
-    inputs.word(parts.iter().any(|part| speaks_http(part.port)).into());
-    for part in parts.iter().filter(|part| !part.port.protocol.is_http()) {
+    inputs.word(http.into());
+    unit.add_to(&mut inputs);
+    for part in &parts {
         inputs.object(part.service).optional(context.rule(part.service));
         if part.service.is_headless() {
             inputs.optional(context.mesh.endpoints.get(&part.service.key));
@@ -137,18 +169,17 @@ pub(crate) fn outbound(context: &Context<'_>, unit: Unit) -> Option<Arc<Resource
             route::depends(context, service, &mut inputs);
         }
     }
-    Some(context.memo.resource(ResourceType::Listener, &name, inputs, || build(context, unit, &parts)))
+    Some(context.memo.resource(ResourceType::Listener, inputs, || build(context, unit, &parts, http)))
 }
 
-fn build(context: &Context<'_>, unit: Unit, parts: &[Part<'_>]) -> Arc<Resource> {
+fn build(context: &Context<'_>, unit: Unit, parts: &[Part<'_>], http: bool) -> Arc<Resource> {
     let bind = unit.bind(context);
     let name = unit.name(context);
     let mut chains = Chains { context: *context, unit, all: Vec::new(), taken: BTreeSet::new() };
-    for part in parts.iter().filter(|part| !part.port.protocol.is_http()) {
+    for part in parts {
         chains.add_service(part);
     }
-    let auto_elsewhere = matches!(unit, Unit::Wildcard(_)) && parts.iter().any(|part| speaks_http(part.port));
-    if auto_elsewhere {
+    if http {
         chains.add_http(Vec::new(), names::outbound_route(unit.port()), false);
     }
     let uses = |test: &dyn Fn(&listener::FilterChainMatch) -> bool| {

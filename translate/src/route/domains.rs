@@ -38,7 +38,8 @@ fn short(host: &str, dns_domain: &str) -> Vec<String> {
 
 /// Whether a short name is some service's full name, or a VirtualService speaks for it as a host of its own.
 fn is_taken(context: &Context<'_>, name: &str) -> bool {
-    context.scope.service(name).is_some() || context.mesh.mesh_routes.contains_key(name)
+    (context.mesh.foreign_hosts.contains_key(name) && context.scope.service(name).is_some())
+        || context.mesh.mesh_routes.contains_key(name)
 }
 
 /// Of several services with one address, the first counts.

@@ -56,15 +56,15 @@ pub(crate) fn virtual_host(
     if candidates.is_empty() && matches!(host, Host::Other(_)) {
         return None;
     }
-    let name = names::virtual_host(host.name(), port);
-    let resource_name = names::virtual_host_resource(route_name, &name);
+    let detected = route_name.contains(':');
     let mut inputs = context.inputs();
+    inputs.text(host.name()).word(port.into()).word(detected.into());
     inputs.text(&context.view.namespace).text(&context.view.dns_domain);
     for service in &candidates {
         rule::depends(context, service, &mut inputs);
     }
     let domains = match host {
-        Host::Service(_) if route_name.contains(':') => vec!["*".to_owned()],
+        Host::Service(_) if detected => vec!["*".to_owned()],
         Host::Service(service) => domains::domains(context, service, port),
         Host::Other(host) => vec![host.to_string()],
     };
@@ -85,7 +85,9 @@ pub(crate) fn virtual_host(
     {
         return None;
     }
-    Some(context.memo.resource(ResourceType::VirtualHost, &resource_name, inputs, || {
+    Some(context.memo.resource(ResourceType::VirtualHost, inputs, || {
+        let name = names::virtual_host(host.name(), port);
+        let resource_name = names::virtual_host_resource(route_name, &name);
         let routes = routes().unwrap_or_else(|| match host {
             Host::Service(service) => vec![default(context, service, port)],
             Host::Other(_) => Vec::new(),
@@ -118,7 +120,7 @@ pub(crate) fn is_other(context: &Context<'_>, host: &str) -> bool {
             && context.scope.sees(service, Some(80))
     };
     if is_wildcard(host) {
-        let on_port = context.mesh.services_on.get(&80).into_iter().flatten();
+        let on_port = context.mesh.services_on(80);
         let mut services = on_port.filter_map(|key| context.mesh.services.get(key));
         !services.any(|service| model::host_matches(host, &service.key.host) && http_here(service))
     } else {
