@@ -34,6 +34,17 @@ impl ObjectId {
     }
 }
 
+/// An object that carries a MeshInstall's label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The object.
+    pub id: ObjectId,
+    /// The component it belongs to, as its label says.
+    pub component: String,
+    /// It is being deleted.
+    pub ending: bool,
+}
+
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {

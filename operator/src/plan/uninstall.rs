@@ -1,7 +1,7 @@
 //! The order of an uninstall. Webhook configurations go first, so that pods can be made all the while; gateways before the
 //! control plane, so that they end with a control plane to talk to; rights last, for everything above needs them.
 
-use super::ObjectId;
+use super::{ObjectId, Owned};
 
 /// Objects that go together. The next step begins when they are gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +37,14 @@ enum Owner {
     Anybody,
 }
 
-/// The first step that has something to do; `None` when nothing but namespaces is left. Each object comes with the value of
-/// its component label.
-pub fn next_step(existing: &[(ObjectId, String)]) -> Option<Step> {
+/// The first step that has something to do; `None` when nothing but namespaces is left.
+pub fn next_step(existing: &[Owned]) -> Option<Step> {
     STEPS.iter().find_map(|(what, kinds, owner)| {
-        let belongs = |(object, component): &&(ObjectId, String)| {
-            kinds.contains(&object.kind.kind) && (*owner == Owner::Anybody || component.ends_with("Gateways"))
+        let belongs = |object: &&Owned| {
+            let ours = *owner == Owner::Anybody || object.component.ends_with("Gateways");
+            ours && kinds.contains(&object.id.kind.kind)
         };
-        let objects: Vec<_> = existing.iter().filter(belongs).map(|(object, _)| object.clone()).collect();
+        let objects: Vec<_> = existing.iter().filter(belongs).map(|object| object.id.clone()).collect();
         (!objects.is_empty()).then_some(Step { what, objects })
     })
 }

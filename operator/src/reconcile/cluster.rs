@@ -11,7 +11,7 @@ use super::{ReconcileError, Result, watch};
 use crate::{
     Metrics,
     names::{COMPONENT, FIELD_MANAGER, FINALIZER, OWNER},
-    plan::{KINDS, Kind, ObjectId, kind_of},
+    plan::{KINDS, Kind, ObjectId, Owned, kind_of},
 };
 
 /// One cluster.
@@ -92,14 +92,10 @@ impl<'a> Cluster<'a> {
     }
 
     /// Applies all objects, in their order. `owned` are those that are ours already.
-    pub(super) async fn apply(
-        &self,
-        objects: &[DynamicObject],
-        owned: &[ObjectId],
-    ) -> Result<(), ApplyError> {
+    pub(super) async fn apply(&self, objects: &[DynamicObject], owned: &[Owned]) -> Result<(), ApplyError> {
         for object in objects {
             let Some(id) = ObjectId::of(object) else { continue };
-            if !owned.contains(&id) {
+            if owned.iter().all(|known| known.id != id) {
                 self.not_somebody_elses(&id).await?;
             }
             let parameters = PatchParams::apply(FIELD_MANAGER).force();
@@ -134,8 +130,8 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// What a MeshInstall owns, each with the component it belongs to.
-    pub(super) async fn owned(&self, owner: &str) -> Result<Vec<(ObjectId, String)>> {
+    /// What a MeshInstall owns.
+    pub(super) async fn owned(&self, owner: &str) -> Result<Vec<Owned>> {
         let labelled = ListParams::default().labels(&format!("{OWNER}={owner}"));
         let mut owned = Vec::new();
         for kind in KINDS {
@@ -143,7 +139,7 @@ impl<'a> Cluster<'a> {
             for object in listed.map_err(ReconcileError::api(format!("listing {}", kind.plural)))? {
                 let component = object.labels().get(COMPONENT).cloned().unwrap_or_default();
                 let id = ObjectId { kind, namespace: object.namespace(), name: object.name_any() };
-                owned.push((id, component));
+                owned.push(Owned { id, component, ending: object.metadata.deletion_timestamp.is_some() });
             }
         }
         Ok(owned)

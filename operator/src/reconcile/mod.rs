@@ -29,7 +29,7 @@ pub use self::{context::Context, watch::run};
 use crate::{
     ClusterFacts, Settings, desired,
     names::OWNER,
-    plan::{self, ObjectId},
+    plan::{self, ObjectId, Owned},
     status::Progress,
 };
 
@@ -110,7 +110,7 @@ async fn install(object: &DynamicObject, ctx: &Context, report: &mut Report<'_>)
             return Ok(Action::requeue(LATER));
         }
     };
-    let owned: Vec<ObjectId> = cluster.owned(&settings.owner).await?.into_iter().map(|(id, _)| id).collect();
+    let owned = cluster.owned(&settings.owner).await?;
     match cluster.apply(&objects, &owned).await {
         Ok(()) => {}
         Err(ApplyError::Refused { reason, message }) => {
@@ -119,9 +119,13 @@ async fn install(object: &DynamicObject, ctx: &Context, report: &mut Report<'_>)
         }
         Err(ApplyError::Failed(error)) => return Err(error),
     }
-    prune(&cluster, &settings, &owned, &objects).await?;
+    let ending = prune(&cluster, &settings, &owned, &objects).await?;
+    if settings.pilot.is_none() && ending.is_empty() {
+        uninstall::remove_leftovers(object, &cluster, report).await?;
+    }
 
-    let found = observe::components(&cluster, &objects).await?;
+    let mut found = observe::components(&cluster, &objects).await?;
+    found.ending(&ending);
     let progress = found.progress(webhook.waiting_for());
     let next = if progress.is_ready() { SOMETIME } else { SOON };
     report.components(found);
@@ -143,16 +147,18 @@ async fn learn(cluster: &Cluster<'_>, settings: &Settings) -> Result<(ClusterFac
     Ok((facts, webhook))
 }
 
+/// Removes what is no longer wanted, and gives back what hasn't gone yet.
 async fn prune(
     cluster: &Cluster<'_>,
     settings: &Settings,
-    owned: &[ObjectId],
+    owned: &[Owned],
     objects: &[DynamicObject],
-) -> Result<()> {
+) -> Result<Vec<ObjectId>> {
     let wanted: Vec<ObjectId> = objects.iter().filter_map(ObjectId::of).collect();
-    for object in plan::prune(owned, &wanted) {
-        tracing::info!(mesh_install = settings.owner, "removing {object}, which is no longer wanted");
-        cluster.delete(&object).await?;
+    let superfluous = plan::prune(owned, &wanted);
+    for object in superfluous.iter().filter(|object| !object.ending) {
+        tracing::info!(mesh_install = settings.owner, "removing {}, which is no longer wanted", object.id);
+        cluster.delete(&object.id).await?;
     }
-    Ok(())
+    Ok(superfluous.into_iter().map(|object| object.id).collect())
 }

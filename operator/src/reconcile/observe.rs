@@ -9,12 +9,16 @@ use kube::{
 };
 
 use super::{ReconcileError, Result, cluster::Cluster};
-use crate::status::{self, Progress};
+use crate::{
+    plan::ObjectId,
+    status::{self, Progress},
+};
 
 /// State of the components.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) components: Vec<ComponentStatus>,
+    others: Vec<String>,
 }
 
 /// Looks at every Deployment among the objects.
@@ -25,7 +29,7 @@ pub(super) async fn components(cluster: &Cluster<'_>, objects: &[DynamicObject])
     for object in objects.iter().filter(is_deployment) {
         components.push(component(cluster, object).await?);
     }
-    Ok(Found { components })
+    Ok(Found { components, others: Vec::new() })
 }
 
 async fn component(cluster: &Cluster<'_>, object: &DynamicObject) -> Result<ComponentStatus> {
@@ -57,6 +61,22 @@ async fn reason(cluster: &Cluster<'_>, deployment: &Deployment, namespace: &str)
 }
 
 impl Found {
+    /// Adds what is no longer wanted and hasn't gone yet.
+    pub(super) fn ending(&mut self, objects: &[ObjectId]) {
+        for object in objects {
+            if object.kind.kind == "Deployment" {
+                self.components.push(ComponentStatus {
+                    name: object.name.clone(),
+                    namespace: object.namespace.clone(),
+                    ready: false,
+                    message: Some("being removed".to_owned()),
+                });
+            } else {
+                self.others.push(format!("{object}: being removed"));
+            }
+        }
+    }
+
     /// Where the whole is, when this is waited for besides.
     pub(super) fn progress(&self, webhook: Option<&str>) -> Progress {
         let place = |component: &ComponentStatus| {
@@ -74,6 +94,7 @@ impl Found {
                 )
             })
             .collect();
+        waiting.extend(self.others.iter().cloned());
         waiting.extend(webhook.map(str::to_owned));
         if !waiting.is_empty() {
             return Progress::Waiting(format!("waiting for {}", waiting.join("; ")));

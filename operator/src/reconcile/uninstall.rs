@@ -45,8 +45,8 @@ pub(super) async fn uninstall(
         return Ok(Action::requeue(AGAIN));
     }
     remove_leftovers(object, &cluster, report).await?;
-    for (namespace, _) in owned {
-        if let Some(message) = remove_namespace(&cluster, &namespace, report).await? {
+    for namespace in owned {
+        if let Some(message) = remove_namespace(&cluster, &namespace.id, report).await? {
             report.progress(Progress::Uninstalling(message)).await?;
             return Ok(Action::requeue(AGAIN));
         }
@@ -59,7 +59,11 @@ pub(super) async fn uninstall(
 
 /// What the control plane itself made: root certificates in every namespace, its CA, its Lease. Others that need them keep
 /// them.
-async fn remove_leftovers(object: &DynamicObject, cluster: &Cluster<'_>, report: &Report<'_>) -> Result<()> {
+pub(super) async fn remove_leftovers(
+    object: &DynamicObject,
+    cluster: &Cluster<'_>,
+    report: &Report<'_>,
+) -> Result<()> {
     let had_control_plane =
         report.previous_components().iter().any(|component| component.name.starts_with("istiod"));
     if !had_control_plane {

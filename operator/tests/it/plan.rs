@@ -1,6 +1,7 @@
 //! What is removed, and in which order.
 
-use operator::plan::{KINDS, ObjectId, next_step, prune};
+use kube::core::DynamicObject;
+use operator::plan::{KINDS, ObjectId, Owned, next_step, prune};
 use serde_json::json;
 
 use crate::support::{id, objects};
@@ -11,13 +12,24 @@ fn object(kind: &str, name: &str) -> ObjectId {
     ObjectId { kind, namespace, name: name.to_owned() }
 }
 
+fn owned(id: ObjectId) -> Owned {
+    Owned { id, component: "Pilot".to_owned(), ending: false }
+}
+
+fn existing(profile: &str) -> Vec<Owned> {
+    let owned = |made: &DynamicObject| Owned {
+        component: made.metadata.labels.as_ref().unwrap()["operator.istio.io/component"].clone(),
+        ..owned(ObjectId::of(made).unwrap_or_else(|| panic!("{}", id(made))))
+    };
+    objects(json!({"profile": profile})).iter().map(owned).collect()
+}
+
 #[test]
 fn what_a_smaller_profile_no_longer_has_is_pruned() {
-    let ids = |profile: &str| -> Vec<ObjectId> {
-        objects(json!({"profile": profile})).iter().filter_map(ObjectId::of).collect()
-    };
-    let removed: Vec<String> =
-        prune(&ids("default"), &ids("minimal")).iter().map(ToString::to_string).collect();
+    let wanted =
+        |profile: &str| -> Vec<ObjectId> { existing(profile).into_iter().map(|object| object.id).collect() };
+    let pruned = prune(&existing("default"), &wanted("minimal"));
+    let removed: Vec<String> = pruned.iter().map(|object| object.id.to_string()).collect();
     assert_eq!(
         removed,
         [
@@ -29,42 +41,35 @@ fn what_a_smaller_profile_no_longer_has_is_pruned() {
             "Deployment istio-system/istio-ingressgateway",
         ]
     );
-    assert_eq!(prune(&ids("default"), &ids("default")), []);
+    assert_eq!(prune(&existing("default"), &wanted("default")), []);
 }
 
 #[test]
 fn namespaces_are_never_pruned() {
-    assert_eq!(prune(&[object("Namespace", "edge")], &[]), []);
+    assert_eq!(prune(&[owned(object("Namespace", "edge"))], &[]), []);
 }
 
 #[test]
 fn an_uninstall_goes_from_webhooks_to_config_maps() {
-    let mut existing: Vec<(ObjectId, String)> = objects(json!({"profile": "demo"}))
-        .iter()
-        .map(|made| {
-            let component = made.metadata.labels.as_ref().unwrap()["operator.istio.io/component"].clone();
-            (ObjectId::of(made).unwrap_or_else(|| panic!("{}", id(made))), component)
-        })
-        .collect();
+    let mut existing = existing("demo");
     let mut steps = Vec::new();
     while let Some(step) = next_step(&existing) {
-        existing.retain(|(object, _)| !step.objects.contains(object));
+        existing.retain(|object| !step.objects.contains(&object.id));
         steps.push(step);
     }
     let order: Vec<&str> = steps.iter().map(|step| step.what).collect();
     assert_eq!(order, ["webhook configurations", "gateways", "the control plane", "rights", "ConfigMaps"]);
     assert!(steps[1].objects.iter().all(|object| object.name.contains("gateway")));
     assert!(steps[2].objects.iter().all(|object| object.name == "istiod"));
-    let left: Vec<String> = existing.iter().map(|(object, _)| object.to_string()).collect();
+    let left: Vec<String> = existing.iter().map(|object| object.id.to_string()).collect();
     assert_eq!(left, ["Namespace istio-system"]);
 }
 
 #[test]
 fn a_step_waits_for_the_one_before() {
-    let pilot = || "Pilot".to_owned();
-    let webhook = (object("ValidatingWebhookConfiguration", "v"), pilot());
-    let deployment = (object("Deployment", "istiod"), pilot());
-    assert_eq!(next_step(&[deployment.clone(), webhook.clone()]).unwrap().objects, [webhook.0]);
-    assert_eq!(next_step(std::slice::from_ref(&deployment)).unwrap().objects, [deployment.0]);
+    let webhook = owned(object("ValidatingWebhookConfiguration", "v"));
+    let deployment = owned(object("Deployment", "istiod"));
+    assert_eq!(next_step(&[deployment.clone(), webhook.clone()]).unwrap().objects, [webhook.id]);
+    assert_eq!(next_step(std::slice::from_ref(&deployment)).unwrap().objects, [deployment.id]);
     assert_eq!(next_step(&[]), None);
 }
