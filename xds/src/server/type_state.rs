@@ -22,6 +22,8 @@ pub(super) struct TypeState<S> {
     sent: u64,
     acknowledged: u64,
     in_flight: bool,
+    /// The client waits to hear that there is nothing: it can't tell that from a server that hasn't come to it yet.
+    unanswered: bool,
 }
 
 impl<S: Snapshot> TypeState<S> {
@@ -35,6 +37,7 @@ impl<S: Snapshot> TypeState<S> {
             sent: 0,
             acknowledged: 0,
             in_flight: false,
+            unanswered: false,
         }
     }
 
@@ -89,6 +92,7 @@ impl<S: Snapshot> TypeState<S> {
             self.owed.retain(|name| subscription.contains(name));
         }
         if first {
+            self.unanswered = self.subscription.is_all() && request.initial_resource_versions.is_empty();
             self.resume(&request, target);
         }
         Ok(())
@@ -141,7 +145,7 @@ impl<S: Snapshot> TypeState<S> {
 
     /// The next response of this type, if one may and need be sent.
     pub(super) fn plan(&mut self, target: &Arc<S>, part: Part, nonce: u64, budget: usize) -> Option<Plan> {
-        if self.in_flight || self.owed.is_empty() {
+        if self.in_flight || !self.owes() {
             return None;
         }
         let mut plan = Plan { kind: self.kind, nonce, send: Vec::new(), remove: Vec::new() };
@@ -159,9 +163,10 @@ impl<S: Snapshot> TypeState<S> {
             }
         }
         self.owed = left;
-        if plan.send.is_empty() && plan.remove.is_empty() {
+        if plan.send.is_empty() && plan.remove.is_empty() && !(self.unanswered && self.owed.is_empty()) {
             return None;
         }
+        self.unanswered = false;
         self.sent = nonce;
         self.in_flight = true;
         Some(plan)
@@ -173,7 +178,7 @@ impl<S: Snapshot> TypeState<S> {
     }
 
     pub(super) fn owes(&self) -> bool {
-        !self.owed.is_empty()
+        self.unanswered || !self.owed.is_empty()
     }
 
     pub(super) fn is_synced(&self, target: &Arc<S>) -> bool {

@@ -70,6 +70,23 @@ fn naming_nothing_first_asks_for_everything_where_envoy_means_it_so() {
 }
 
 #[test]
+fn who_asks_first_for_everything_is_told_if_there_is_nothing() {
+    let mut script = Script::new(three_clusters());
+    script.hears(ask(Listener, &[]));
+    script.sends_and_acks(Listener, &[], &[]);
+    script.is_idle();
+    script.world = script.world.with(Listener, "l", 1);
+    script.sends_and_acks(Listener, &["l"], &[]);
+
+    // who brings something knows already
+    let mut again = Script::new(script.world.clone());
+    let mut request = ask(Listener, &[]);
+    request.initial_resource_versions.insert("l".to_owned(), xds::wire::version_text(1));
+    again.hears(request);
+    again.is_idle();
+}
+
+#[test]
 fn a_star_asks_for_everything_of_any_type_and_can_be_taken_back() {
     let mut script = Script::new(World::of(&[(Secret, "x", 1)]));
     script.hears(ask(Secret, &["*"]));
