@@ -21,9 +21,10 @@ pub(super) async fn run(t: &Test) -> Result<()> {
 }
 
 async fn http(t: &Test, mesh: &Namespace<'_>) -> Result<()> {
+    // What the app sees follows the port's name, as in Istio: a port named http is asked in HTTP/1.1.
     t.step("HTTP/1.1 arrives as HTTP/1.1, HTTP/2 by prior knowledge as HTTP/2");
-    for (flag, protocol) in [("", "HTTP/1.1"), ("--http2", "HTTP/2")] {
-        let answer = mesh.fetch(&format!("{flag} 'http://echo:8080/path?query=1'")).await?;
+    for (flag, port, protocol) in [("", 8080, "HTTP/1.1"), ("--http2", 8081, "HTTP/2")] {
+        let answer = mesh.fetch(&format!("{flag} 'http://echo:{port}/path?query=1'")).await?;
         let (seen, via) = (&answer["text"]["protocol"], &answer["protocol"]);
         ensure!(*seen == *protocol, "the app saw {seen} instead of {protocol}: {answer}");
         ensure!(via.as_str().unwrap_or_default().starts_with(&protocol[..6]), "answered by {via}");
