@@ -1,10 +1,11 @@
 //! Access logs: files and the standard streams.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use envoy_types::pb::envoy::config::accesslog::v3 as pb;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::extensions::access_loggers::{file::v3 as file, stream::v3 as stream};
+use parking_lot::Mutex;
 
 use super::error::{At as _, ConfigError, Result};
 use super::value::{data, decode, json};
@@ -45,9 +46,36 @@ pub(super) fn listener_access_log(value: &pb::AccessLog) -> Result<AccessLog> {
 fn target(value: &pb::AccessLog) -> Result<AccessLog> {
     let log = described(value)?;
     match Format::new(&log.format) {
-        Ok(_) => Ok(log),
+        Ok(_) => Ok(shared(log)),
         Err(bad) => Err(ConfigError::new(bad.to_string())),
     }
+}
+
+/// Values that are in use. Hundreds of listeners have the same log, and workers tell logs apart by pointer.
+struct InUse<T: ?Sized>(Mutex<Vec<Weak<T>>>);
+
+static TEXTS: InUse<str> = InUse(Mutex::new(Vec::new()));
+static TREES: InUse<serde_json::Value> = InUse(Mutex::new(Vec::new()));
+
+impl<T: ?Sized + PartialEq> InUse<T> {
+    /// The value that is equal to this one, if there is one in use; else this one.
+    fn one(&self, value: Arc<T>) -> Arc<T> {
+        let mut known = self.0.lock();
+        if let Some(same) = known.iter().filter_map(Weak::upgrade).find(|other| *other == value) {
+            return same;
+        }
+        known.retain(|other| other.strong_count() > 0);
+        known.push(Arc::downgrade(&value));
+        value
+    }
+}
+
+fn shared(log: AccessLog) -> AccessLog {
+    let format = match log.format {
+        LogFormat::Text(text) => LogFormat::Text(TEXTS.one(text)),
+        LogFormat::Json(tree) => LogFormat::Json(TREES.one(tree)),
+    };
+    AccessLog { path: TEXTS.one(log.path), format }
 }
 
 fn described(value: &pb::AccessLog) -> Result<AccessLog> {

@@ -151,7 +151,9 @@ fn origin(value: Option<&core::Metadata>) -> ClusterOrigin {
         services,
         subset: text_in(istio, "subset").map(Into::into),
         default_original_port: port,
-        external: ["external", "disable_mx"].iter().any(|key| matches!(kind(key), Some(Kind::BoolValue(true)))),
+        external: ["external", "disable_mx"]
+            .iter()
+            .any(|key| matches!(kind(key), Some(Kind::BoolValue(true)))),
     }
 }
 

@@ -197,6 +197,17 @@ fn the_inbound_listener_of_a_stock_istiod_compiles() {
 }
 
 #[test]
+fn equal_access_logs_are_kept_once() {
+    let log = || {
+        let compiled = listener_of(&outbound()).unwrap();
+        let chain = compiled.listener.chains.iter().next().unwrap().clone();
+        let Network::Http(manager) = &chain.network else { panic!("{chain:?}") };
+        manager.access_logs[0].clone()
+    };
+    assert!(log().is(&log()));
+}
+
+#[test]
 fn a_chains_fingerprint_changes_with_what_it_does_only() {
     let fingerprint =
         |value: &Value| listener_of(value).unwrap().listener.chains.iter().next().unwrap().fingerprint;
