@@ -9,6 +9,7 @@ pub mod agent;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;
+pub mod cork;
 pub mod drain;
 pub mod identity;
 pub mod listen;

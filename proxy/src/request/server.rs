@@ -22,9 +22,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::outcome::{Connection, Outcome};
 use crate::{
+    cork::Corked,
     drain::Signal,
     listen::{
         detect,
@@ -158,6 +160,8 @@ async fn serve_http2(connection: Rc<HttpConnection>, stream: Stream) {
         let connection = connection.clone();
         service_fn(move |request: Request<Incoming>| super::handle(connection.clone(), request))
     };
+    // The answers that are ready at one time leave in one write.
+    let (stream, cork) = Corked::new(stream);
     let io = Io { io: TokioIo::new(stream), received: connection.lifetime.received_mark() };
     let mut served = pin!(builder.serve_connection(io, service));
     let result = poll_fn(|context| {
@@ -166,7 +170,10 @@ async fn serve_http2(connection: Rc<HttpConnection>, stream: Stream) {
             Order::Finish => served.as_mut().graceful_shutdown(),
             Order::Close => return Poll::Ready(Ok(())),
         }
-        served.as_mut().poll(context)
+        let polled = served.as_mut().poll(context);
+        // A failed write fails the next read or write too, which says it better.
+        let _ = cork.poll_flush(context);
+        polled
     })
     .await;
     ended(&connection, result);
@@ -180,12 +187,12 @@ fn ended(connection: &HttpConnection, result: hyper::Result<()>) {
 }
 
 /// Marks when bytes come, so that a head that never ends is noticed.
-struct Io {
-    io: TokioIo<Stream>,
+struct Io<T> {
+    io: TokioIo<T>,
     received: Arc<AtomicBool>,
 }
 
-impl Read for Io {
+impl<T: AsyncRead + Unpin> Read for Io<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -200,7 +207,7 @@ impl Read for Io {
     }
 }
 
-impl Write for Io {
+impl<T: AsyncWrite + Unpin> Write for Io<T> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().io).poll_write(context, bytes)
     }

@@ -5,6 +5,7 @@
 
 use std::{
     cell::Cell,
+    future::poll_fn,
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
@@ -27,6 +28,7 @@ use super::{
     pool::{Held, Pool},
 };
 use crate::{
+    cork::{Cork, Corked},
     request::body::RequestBody,
     snapshot::cluster::{Http2Keepalive, HttpOptions},
     stage::retry::Failure,
@@ -130,6 +132,7 @@ pub(super) async fn start(fresh: Fresh, held: Held, options: &HttpOptions) -> Re
         SendError::connect(ResetReason::RemoteConnectionFailure, format!("HTTP/2 handshake: {error}"))
     };
     let most = max_streams(options);
+    let (io, cork) = Corked::new(fresh.io);
     let (send, connection) = Builder::new()
         .initial_window_size(options.stream_window.unwrap_or(STREAM_WINDOW))
         .initial_connection_window_size(options.connection_window.unwrap_or(CONNECTION_WINDOW))
@@ -137,7 +140,7 @@ pub(super) async fn start(fresh: Fresh, held: Held, options: &HttpOptions) -> Re
         .max_send_buffer_size(SEND_BUFFER)
         .initial_max_send_streams(most as usize)
         .enable_push(false)
-        .handshake(fresh.io)
+        .handshake(io)
         .await
         .map_err(failed)?;
     let pool = held.pool().map(|pool| Rc::downgrade(&pool)).unwrap_or_default();
@@ -154,24 +157,30 @@ pub(super) async fn start(fresh: Fresh, held: Held, options: &HttpOptions) -> Re
         idle_since: Cell::new(now),
         closed: Cell::new(false),
     });
-    tokio::task::spawn_local(drive(connection, Rc::downgrade(&http2), options.keepalive, held));
+    tokio::task::spawn_local(drive(connection, cork, Rc::downgrade(&http2), options.keepalive, held));
     Ok(http2)
 }
 
 /// Runs a connection until it ends, which it does by itself once nobody can send on it.
 async fn drive(
-    mut connection: Connection<Io, Bytes>,
+    mut connection: Connection<Corked<Io>, Bytes>,
+    cork: Cork<Io>,
     http2: std::rc::Weak<Http2>,
     keepalive: Option<Http2Keepalive>,
     held: Held,
 ) {
     let pings = connection.ping_pong();
+    // Errors reach the streams that they end. What one turn has to say leaves in one write.
+    let driven = poll_fn(|context| {
+        let polled = Pin::new(&mut connection).poll(context);
+        let _ = cork.poll_flush(context);
+        polled
+    });
     match (keepalive, pings) {
         (Some(keepalive), Some(pings)) => {
-            drop(select(pin!(connection), pin!(keep_alive(pings, keepalive))).await);
+            drop(select(pin!(driven), pin!(keep_alive(pings, keepalive))).await);
         }
-        // Errors reach the streams that they end.
-        _ => drop(connection.await),
+        _ => drop(driven.await),
     }
     let pool = held.pool();
     drop(held);
@@ -214,11 +223,11 @@ pub(super) async fn exchange(
 ) -> Result<(Response<()>, Box<Http2Body>), SendError> {
     let (request, body) = converted(request);
     let mut send = stream.0.send.clone();
-    std::future::poll_fn(|context| send.poll_ready(context)).await.map_err(|error| unsent(&error))?;
+    poll_fn(|context| send.poll_ready(context)).await.map_err(|error| unsent(&error))?;
     let end = body.is_end_stream();
     let (mut answer, upload) = send.send_request(request, end).map_err(|error| unsent(&error))?;
     let mut upload = Upload::new(upload, (!end).then_some(body));
-    let received = std::future::poll_fn(|context| {
+    let received = poll_fn(|context| {
         if upload.poll(context) == Poll::Ready(Uploaded::ClientFailed) {
             return Poll::Ready(Err(SendError::new(ResetReason::LocalReset, Failure::Client)));
         }

@@ -37,6 +37,8 @@ pub(super) struct Sending {
     tail: &'static [u8],
     body: Option<RequestBody>,
     chunked: bool,
+    /// TLS may still hold some of what was written.
+    unflushed: bool,
 }
 
 impl Sending {
@@ -50,7 +52,7 @@ impl Sending {
 
     /// Whether all has been sent.
     pub(super) fn done(&self) -> bool {
-        self.body.is_none() && !self.waits()
+        self.body.is_none() && !self.waits() && !self.unflushed
     }
 
     fn waits(&self) -> bool {
@@ -61,7 +63,7 @@ impl Sending {
         loop {
             // What the body has ready goes into the same write as the head.
             let body = self.poll_body(context)?;
-            if self.waits() {
+            if self.waits() || self.unflushed {
                 ready!(self.poll_write(io, context)).map_err(|_| Failed::Write)?;
             } else if body.is_pending() {
                 return Poll::Pending;
@@ -147,8 +149,13 @@ impl Sending {
                 return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
             }
             self.advance(count);
+            self.unflushed = true;
         }
-        if io.needs_flush() { Pin::new(io).poll_flush(context) } else { Poll::Ready(Ok(())) }
+        if io.needs_flush() {
+            ready!(Pin::new(io).poll_flush(context))?;
+        }
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     fn advance(&mut self, mut count: usize) {
