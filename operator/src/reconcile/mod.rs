@@ -162,3 +162,6 @@ async fn prune(
     }
     Ok(superfluous.into_iter().map(|object| object.id).collect())
 }
+
+#[cfg(test)]
+mod tests;
