@@ -1,18 +1,29 @@
 //! Envoy messages as proto JSON and back: config dumps, `proxy-config -o json`, readable tests.
 //!
 //! Envoy's API is compiled to a descriptor set at build time and parsed at first use, so that a process that never prints a
-//! message never pays for it.
-
-use std::sync::LazyLock;
+//! message never pays for it; who prints rarely gives their memory back by [`release`].
 
 use base64::Engine as _;
+use parking_lot::RwLock;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::{Value, json};
 
 static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.desc"));
 
-static POOL: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).unwrap_or_default());
+static POOL: RwLock<Option<DescriptorPool>> = RwLock::new(None);
+
+/// Parsed at first use, and again at the first use after [`release`].
+fn pool() -> DescriptorPool {
+    if let Some(pool) = &*POOL.read() {
+        return pool.clone();
+    }
+    POOL.write().get_or_insert_with(|| DescriptorPool::decode(DESCRIPTORS).unwrap_or_default()).clone()
+}
+
+/// Gives the parsed descriptors' memory back, about 15 MB. For processes that print rarely and live long.
+pub fn release() {
+    *POOL.write() = None;
+}
 
 /// How fields are spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +88,7 @@ pub fn from_json(type_url: &str, value: &Value) -> Result<Vec<u8>, JsonError> {
 
 fn descriptor(type_url: &str) -> Result<MessageDescriptor, JsonError> {
     let name = type_url.rsplit('/').next().unwrap_or(type_url);
-    POOL.get_message_by_name(name).ok_or_else(|| JsonError::UnknownType(type_url.to_owned()))
+    pool().get_message_by_name(name).ok_or_else(|| JsonError::UnknownType(type_url.to_owned()))
 }
 
 #[cfg(test)]

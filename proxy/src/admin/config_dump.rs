@@ -17,19 +17,26 @@ use crate::subscribe::{Stored, node};
 const ADMIN: &str = "type.googleapis.com/envoy.admin.v3";
 
 pub(super) async fn config_dump(State(admin): Shared, Query(params): Params) -> Response {
-    let name = match parameter(&params, "name_regex").map(regex::Regex::new).transpose() {
+    let dump = dump(&admin, &params);
+    // A dump is rare; what it takes to print one isn't kept until the next.
+    xds::json::release();
+    dump
+}
+
+fn dump(admin: &Admin, params: &[(String, String)]) -> Response {
+    let name = match parameter(params, "name_regex").map(regex::Regex::new).transpose() {
         Ok(name) => name,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("name_regex: {error}\n")).into_response(),
     };
     let shown = |resource: &str| name.as_ref().is_none_or(|regex| regex.is_match(resource));
-    let mut configs = vec![bootstrap(&admin), clusters_dump(&admin, &shown)];
-    if parameter(&params, "include_eds").is_some() {
-        configs.push(endpoints_dump(&admin, &shown));
+    let mut configs = vec![bootstrap(admin), clusters_dump(admin, &shown)];
+    if parameter(params, "include_eds").is_some() {
+        configs.push(endpoints_dump(admin, &shown));
     }
-    configs.push(listeners_dump(&admin, &shown));
-    configs.push(routes_dump(&admin, &shown));
-    configs.push(secrets_dump(&admin, &shown));
-    if let Some(resource) = parameter(&params, "resource") {
+    configs.push(listeners_dump(admin, &shown));
+    configs.push(routes_dump(admin, &shown));
+    configs.push(secrets_dump(admin, &shown));
+    if let Some(resource) = parameter(params, "resource") {
         return match only(&configs, resource) {
             Some(entries) => super::json(&json!({ "configs": entries })),
             None => (StatusCode::NOT_FOUND, format!("{resource} is no list of this dump\n")).into_response(),
