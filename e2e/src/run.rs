@@ -60,8 +60,12 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 }
 
 fn pick(only: &[String]) -> Result<Vec<&'static Scenario>> {
-    let wanted =
-        |scenario: &Scenario| only.is_empty() || only.iter().any(|part| scenario.name.contains(part));
+    // A whole name means that scenario alone: `install` isn't `uninstall` as well.
+    let whole = |part: &str| ALL.iter().any(|scenario| scenario.name == part);
+    let matches = |scenario: &Scenario, part: &str| {
+        if whole(part) { scenario.name == part } else { scenario.name.contains(part) }
+    };
+    let wanted = |scenario: &Scenario| only.is_empty() || only.iter().any(|part| matches(scenario, part));
     let picked: Vec<_> = ALL.iter().filter(|scenario| wanted(scenario)).collect();
     if picked.is_empty() {
         let names: Vec<_> = ALL.iter().map(|scenario| scenario.name).collect();
