@@ -143,7 +143,7 @@ fn servers(
         readiness: readiness.clone(),
         probes: Probes::parse(boot.app_probers.as_deref(), boot.instance_ip, boot.probe_localhost)?,
         own: own.clone(),
-        scrape: Scrape::parse(boot.prometheus_annotations.as_deref())?,
+        scrape: scrape(&boot),
         lifecycle: lifecycle.clone(),
     });
     let mut servers = status::start(status, boot.ports)?;
@@ -161,6 +161,14 @@ fn servers(
         started,
     }))?);
     Ok(servers)
+}
+
+/// A pod's annotation that makes no sense costs its metrics, not its traffic.
+fn scrape(boot: &Bootstrap) -> Option<Scrape> {
+    Scrape::parse(boot.prometheus_annotations.as_deref()).unwrap_or_else(|problem| {
+        tracing::error!("the application's metrics are not merged: {problem}");
+        None
+    })
 }
 
 /// Drains as Istio's agent does: for a fixed time, or until no connection is open. A second signal ends it.
