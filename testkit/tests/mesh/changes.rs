@@ -65,8 +65,11 @@ pub(crate) async fn restart(mut mesh: LocalMesh) -> Result<()> {
     mesh.apply(BOOKINFO).await?;
     mesh.apply(SUBSETS).await?;
     mesh.apply(&all_to("v1")).await?;
+    // Without the rule, one answer of three comes from v1 too.
     eventually(Duration::from_secs(5), async || {
-        ensure!(version(mesh.pod("default", "productpage-v1")?)? == "v1", "not yet");
+        for _ in 0..8 {
+            ensure!(version(mesh.pod("default", "productpage-v1")?)? == "v1", "not yet");
+        }
         Ok(())
     })
     .await?;
