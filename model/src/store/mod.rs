@@ -3,11 +3,13 @@
 //! Called by the control plane's sources, one event after the other. An event costs what it touches: maps are
 //! persistent, so that publishing a mesh copies nothing, and each index is updated, never rebuilt.
 
+mod entries;
 mod hold;
 mod index;
 mod policy;
 mod routing;
 mod services;
+mod slices;
 mod workloads;
 
 #[cfg(test)]

@@ -1,25 +1,15 @@
-//! Services and their endpoints, from Kubernetes Services with EndpointSlices and from ServiceEntries.
+//! Services, and their endpoints put together from whatever declares them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Store;
 use super::index::{add_to, remove_from};
+use super::slices::Slice;
 use crate::changes::{Change, Changes};
 use crate::config::{ServiceEntry, WorkloadEntry};
-use crate::kube::EndpointSlice;
 use crate::mesh::Mesh;
-use crate::value::{
-    Address, Endpoint, EndpointGroup, Endpoints, NamespacedName, Protocol, Registry, Service, ServiceKey,
-    Text,
-};
-
-/// One slice and what it means with the pods known now.
-#[derive(Debug)]
-struct Slice {
-    source: Arc<EndpointSlice>,
-    group: Arc<EndpointGroup>,
-}
+use crate::value::{EndpointGroup, Endpoints, NamespacedName, Protocol, Registry, Service, ServiceKey, Text};
 
 /// What the mesh itself does not need, but its upkeep does.
 #[derive(Debug, Default)]
@@ -27,13 +17,13 @@ pub(super) struct ServiceIndex {
     /// Everything that declares a service; the first one counts.
     claims: HashMap<ServiceKey, Vec<Arc<Service>>>,
     /// Slices of a Kubernetes service.
-    slices: HashMap<NamespacedName, BTreeMap<Text, Slice>>,
+    pub(super) slices: HashMap<NamespacedName, BTreeMap<Text, Slice>>,
     /// The service that a slice belongs to.
-    owners: HashMap<NamespacedName, NamespacedName>,
-    entries: HashMap<NamespacedName, Arc<ServiceEntry>>,
+    pub(super) owners: HashMap<NamespacedName, NamespacedName>,
+    pub(super) entries: HashMap<NamespacedName, Arc<ServiceEntry>>,
     /// ServiceEntries of a namespace that select workloads.
-    selecting: HashMap<Text, BTreeSet<NamespacedName>>,
-    workload_entries: HashMap<Text, BTreeMap<Text, Arc<WorkloadEntry>>>,
+    pub(super) selecting: HashMap<Text, BTreeSet<NamespacedName>>,
+    pub(super) workload_entries: HashMap<Text, BTreeMap<Text, Arc<WorkloadEntry>>>,
 }
 
 impl Store {
@@ -63,13 +53,13 @@ impl Store {
         self.refresh_endpoints(&key, changes);
     }
 
-    fn kubernetes_key(&self, name: &NamespacedName) -> ServiceKey {
+    pub(super) fn kubernetes_key(&self, name: &NamespacedName) -> ServiceKey {
         let host = format!("{}.{}.svc.{}", name.name, name.namespace, self.mesh.domain);
         ServiceKey::new(&host, &name.namespace)
     }
 
     /// Declares a service, or takes the declaration back. Kubernetes wins over ServiceEntries, then the oldest.
-    fn claim(
+    pub(super) fn claim(
         &mut self,
         key: &ServiceKey,
         registry: Registry,
@@ -104,128 +94,8 @@ impl Store {
         });
     }
 
-    pub(super) fn set_slice(&mut self, slice: Arc<EndpointSlice>, changes: &mut Changes) {
-        let service = NamespacedName { namespace: slice.name.namespace.clone(), name: slice.service.clone() };
-        if self.services.owners.get(&slice.name).is_some_and(|owner| *owner != service) {
-            self.remove_slice(&slice.name, changes);
-        }
-        if slice.service.is_empty() {
-            return;
-        }
-        let known = self.services.slices.get(&service).and_then(|slices| slices.get(&slice.name.name));
-        if known.is_some_and(|known| known.source == slice) {
-            return;
-        }
-        self.services.owners.insert(slice.name.clone(), service.clone());
-        let old = known.map(|known| known.source.clone());
-        self.link_pods(old.as_deref(), Some(&slice), &service);
-        let group = self.resolve_slice(&slice);
-        let slices = self.services.slices.entry(service.clone()).or_default();
-        slices.insert(slice.name.name.clone(), Slice { source: slice, group });
-        self.refresh_endpoints(&self.kubernetes_key(&service), changes);
-    }
-
-    pub(super) fn remove_slice(&mut self, name: &NamespacedName, changes: &mut Changes) {
-        let Some(service) = self.services.owners.remove(name) else { return };
-        let Some(slices) = self.services.slices.get_mut(&service) else { return };
-        let removed = slices.remove(&name.name);
-        if slices.is_empty() {
-            self.services.slices.remove(&service);
-        }
-        if let Some(removed) = removed {
-            self.link_pods(Some(&removed.source), None, &service);
-        }
-        self.refresh_endpoints(&self.kubernetes_key(&service), changes);
-    }
-
-    /// Remembers which services to look at when a pod changes.
-    fn link_pods(
-        &mut self,
-        old: Option<&EndpointSlice>,
-        new: Option<&EndpointSlice>,
-        service: &NamespacedName,
-    ) {
-        let pods = |slice: Option<&EndpointSlice>| -> BTreeSet<Text> {
-            slice.into_iter().flat_map(|slice| &slice.endpoints).filter_map(|e| e.pod.clone()).collect()
-        };
-        let of = |pod: Text| NamespacedName { namespace: service.namespace.clone(), name: pod };
-        for pod in pods(new) {
-            let services = self.workloads.services_of.entry(of(pod)).or_default();
-            *services.entry(service.clone()).or_default() += 1;
-        }
-        for pod in pods(old) {
-            let pod = of(pod);
-            let Some(services) = self.workloads.services_of.get_mut(&pod) else { continue };
-            if let Some(count) = services.get_mut(service) {
-                *count -= 1;
-                if *count == 0 {
-                    services.remove(service);
-                }
-            }
-            if services.is_empty() {
-                self.workloads.services_of.remove(&pod);
-            }
-        }
-    }
-
-    /// Resolves again the slices of a service, or only those that name a pod.
-    pub(super) fn refresh_slices(
-        &mut self,
-        service: &NamespacedName,
-        pod: Option<&Text>,
-        changes: &mut Changes,
-    ) {
-        let names_pod = |slice: &EndpointSlice| {
-            pod.is_none() || slice.endpoints.iter().any(|endpoint| endpoint.pod.as_ref() == pod)
-        };
-        let affected: Vec<_> = self
-            .services
-            .slices
-            .get(service)
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .filter(|slice| names_pod(&slice.source))
-            .map(|slice| slice.source.clone())
-            .collect();
-        for source in affected {
-            let group = self.resolve_slice(&source);
-            if let Some(slices) = self.services.slices.get_mut(service) {
-                slices.insert(source.name.name.clone(), Slice { source, group });
-            }
-        }
-        self.refresh_endpoints(&self.kubernetes_key(service), changes);
-    }
-
-    /// An endpoint whose pod is not known yet is held back: without its labels we would send plaintext to a peer
-    /// that may insist on mutual TLS. A pod that is already gone stays as it was.
-    fn resolve_slice(&self, slice: &EndpointSlice) -> Arc<EndpointGroup> {
-        let service = NamespacedName { namespace: slice.name.namespace.clone(), name: slice.service.clone() };
-        let before = self.services.slices.get(&service).and_then(|slices| slices.get(&slice.name.name));
-        let remembered = |pod: &Text| {
-            let endpoints = before.into_iter().flat_map(|slice| &slice.group.endpoints);
-            endpoints
-                .filter_map(|e| e.workload.as_ref())
-                .find(|workload| workload.instance.name == *pod)
-                .cloned()
-        };
-        let endpoints = slice.endpoints.iter().filter_map(|endpoint| {
-            let node = endpoint.node.as_deref().unwrap_or_default();
-            let (workload, locality) = match &endpoint.pod {
-                Some(pod) => {
-                    let name = NamespacedName { namespace: slice.name.namespace.clone(), name: pod.clone() };
-                    let workload = self.mesh.workloads.get(&name).cloned().or_else(|| remembered(pod))?;
-                    let locality = workload.locality.clone();
-                    (Some(workload), locality)
-                }
-                None => (None, self.workloads.locality(node)),
-            };
-            Some(Endpoint { address: Address::Ip(endpoint.address), weight: 0, workload, locality })
-        });
-        Arc::new(EndpointGroup::new(slice.ports.clone(), endpoints.collect()))
-    }
-
     /// Recomputes a service's endpoints from whatever declares it now.
-    fn refresh_endpoints(&mut self, key: &ServiceKey, changes: &mut Changes) {
+    pub(super) fn refresh_endpoints(&mut self, key: &ServiceKey, changes: &mut Changes) {
         let declared = self.mesh.services.get(key);
         let groups: Vec<Arc<EndpointGroup>> = match declared {
             None => Vec::new(),
@@ -253,98 +123,6 @@ impl Store {
             None => mesh.endpoints.remove(key),
         };
         changes.merge(Changes { endpoints: [(key.clone(), change)].into(), ..Changes::default() });
-    }
-
-    pub(super) fn set_service_entry(
-        &mut self,
-        name: &NamespacedName,
-        new: Option<ServiceEntry>,
-        changes: &mut Changes,
-    ) {
-        let old = self.services.entries.get(name).cloned();
-        if old.as_deref() == new.as_ref() {
-            return;
-        }
-        let selecting = self.services.selecting.entry(name.namespace.clone()).or_default();
-        selecting.remove(name);
-        let new = new.map(Arc::new);
-        match &new {
-            Some(new) => {
-                if new.selector.is_some() {
-                    selecting.insert(name.clone());
-                }
-                self.services.entries.insert(name.clone(), new.clone());
-            }
-            None => {
-                self.services.entries.remove(name);
-            }
-        }
-        let keys_of = |entry: Option<&Arc<ServiceEntry>>| -> BTreeSet<ServiceKey> {
-            entry
-                .into_iter()
-                .flat_map(|entry| entry.services.iter())
-                .map(|service| service.key.clone())
-                .collect()
-        };
-        let (old_keys, new_keys) = (keys_of(old.as_ref()), keys_of(new.as_ref()));
-        for gone in old_keys.difference(&new_keys) {
-            self.claim(gone, Registry::ServiceEntry, &name.name, None, changes);
-        }
-        for service in new.iter().flat_map(|entry| entry.services.iter()) {
-            let claimed = Some(service.clone());
-            self.claim(&service.key.clone(), Registry::ServiceEntry, &name.name, claimed, changes);
-        }
-        for key in old_keys.union(&new_keys) {
-            self.refresh_endpoints(key, changes);
-        }
-    }
-
-    pub(super) fn set_workload_entry(
-        &mut self,
-        name: &NamespacedName,
-        new: Option<WorkloadEntry>,
-        changes: &mut Changes,
-    ) {
-        let entries = self.services.workload_entries.entry(name.namespace.clone()).or_default();
-        if entries.get(&name.name).map(|known| &**known) == new.as_ref() {
-            return;
-        }
-        match new {
-            Some(new) => entries.insert(name.name.clone(), Arc::new(new)),
-            None => entries.remove(&name.name),
-        };
-        self.refresh_entries_in(&name.namespace, changes);
-    }
-
-    /// ServiceEntries that select workloads may select others now.
-    pub(super) fn refresh_entries_in(&mut self, namespace: &Text, changes: &mut Changes) {
-        let names: Vec<_> = self.services.selecting.get(namespace).into_iter().flatten().cloned().collect();
-        for name in names {
-            let Some(entry) = self.services.entries.get(&name).cloned() else { continue };
-            for service in &entry.services {
-                self.refresh_endpoints(&service.key, changes);
-            }
-        }
-    }
-
-    /// Endpoints of a ServiceEntry: its own, or the pods and WorkloadEntries that it selects.
-    fn entry_groups(&self, name: &NamespacedName) -> Vec<Arc<EndpointGroup>> {
-        let Some(entry) = self.services.entries.get(name) else { return Vec::new() };
-        let Some(selector) = &entry.selector else { return entry.groups.clone() };
-        let from = NamespacedName { namespace: name.namespace.clone(), name: crate::intern("") };
-        let pods = self
-            .mesh
-            .workloads
-            .range(from..)
-            .map(|(_, workload)| workload)
-            .take_while(|workload| workload.instance.namespace == name.namespace)
-            .filter(|workload| workload.labels.satisfy(selector))
-            .filter_map(|workload| entry.group_of_pod(workload));
-        let entries = self.services.workload_entries.get(&name.namespace).into_iter().flatten();
-        let machines = entries
-            .filter(|(_, machine)| machine.labels.satisfy(selector))
-            .map(|(_, machine)| entry.group_of_machine(machine));
-        pods.chain(machines).collect()
     }
 }
 

@@ -123,16 +123,13 @@ mod tests {
                 panic!("a format")
             };
             use crate::proto::core::substitution_format_string::Format;
-            match string.format.unwrap() {
-                Format::TextFormatSource(source) => {
-                    let expected = if format.is_empty() { TEXT } else { format };
-                    assert_eq!(source.specifier, Some(Specifier::InlineString(expected.to_owned())));
-                }
-                Format::JsonFormat(fields) => {
-                    assert_eq!(fields.fields.len(), if format.is_empty() { 24 } else { 1 });
-                }
-                other => panic!("{other:?}"),
+            if let Some(Format::JsonFormat(fields)) = &string.format {
+                assert_eq!(fields.fields.len(), if format.is_empty() { 24 } else { 1 });
+                continue;
             }
+            let Some(Format::TextFormatSource(source)) = string.format else { panic!("text") };
+            let expected = if format.is_empty() { TEXT } else { format };
+            assert_eq!(source.specifier, Some(Specifier::InlineString(expected.to_owned())));
         }
     }
 }

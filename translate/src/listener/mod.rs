@@ -6,6 +6,7 @@ mod http;
 mod inbound;
 mod inbound_tls;
 mod outbound;
+mod outbound_chains;
 mod sni;
 mod tcp;
 mod tracing;

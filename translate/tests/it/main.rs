@@ -1,5 +1,7 @@
 //! What comes out for what a user could apply: YAML in, resources out, as short text.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod bookinfo;
 mod fixture;
 mod gateway;

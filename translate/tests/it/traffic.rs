@@ -346,5 +346,5 @@ data: {mesh: '{accessLogFile: /dev/stdout, defaultConfig: {tracing: {sampling: 5
     };
     let manager: HttpConnectionManager = crate::render::unpack(any).unwrap();
     assert_eq!(manager.access_log.len(), 1);
-    assert_eq!(manager.tracing.unwrap().random_sampling.unwrap().value, 50.0);
+    assert_eq!(manager.tracing.unwrap().random_sampling.unwrap().value.to_string(), "50");
 }

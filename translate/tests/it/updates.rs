@@ -174,8 +174,12 @@ spec: {selector: {app: ratings}, servers: [{port: {number: 80, name: http, proto
             let mut rig = rig(&[BOOKINFO]);
             let before = rig.resources.clone();
             let order: Vec<_> = all.iter().cycle().skip(turn).take(all.len()).collect();
-            order.iter().for_each(|yaml| drop(rig.apply(yaml)));
-            order.iter().for_each(|yaml| drop(rig.delete(yaml)));
+            for yaml in &order {
+                rig.apply(yaml);
+            }
+            for yaml in &order {
+                rig.delete(yaml);
+            }
             let left = Delta::between(&before, &rig.resources);
             assert!(left.is_empty(), "what comes and goes leaves nothing: {:?}", names(&left));
         }
