@@ -2,6 +2,8 @@
 //!
 //! [`connection`] is the whole story: where did it want to go, whose listener is that, what does it speak, which
 //! filter chain takes it, TLS, and then `request` or `tcp`. The sockets are opened by [`sockets`].
+//!
+//! Preparing and serving are futures of their own, so that a connection holds only the state of what it is in.
 
 pub mod detect;
 pub mod lifetime;
@@ -20,6 +22,7 @@ use self::{
     stream::Stream,
 };
 use crate::{
+    drain::Signal,
     request::{
         self,
         outcome::{Connection, TlsFacts},
@@ -29,39 +32,59 @@ use crate::{
     tcp,
 };
 
+/// A connection that is ready to be served.
+struct Ready {
+    network: Network,
+    facts: Rc<Connection>,
+    stream: Stream,
+    signal: Rc<Signal>,
+}
+
 /// Serves one accepted connection to the listener that is bound to `address`.
-pub async fn connection(worker: Rc<Worker>, mut stream: TcpStream, address: SocketAddr) {
+pub async fn connection(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr) {
     let _counted = worker.shared.drain.count();
+    let Some(ready) = Box::pin(prepare(&worker, stream, address)).await else { return };
+    let Ready { network, facts, stream, signal } = *ready;
+    match network {
+        Network::Http(manager) => {
+            Box::pin(request::server::serve(worker, manager, facts, stream, signal)).await;
+        }
+        Network::Tcp(proxy) => Box::pin(tcp::serve(worker, proxy, facts, stream, signal)).await,
+    }
+}
+
+/// Finds out what the connection is, chooses its chain and terminates TLS. `None`: it is over already.
+async fn prepare(worker: &Rc<Worker>, mut stream: TcpStream, address: SocketAddr) -> Option<Box<Ready>> {
     let listeners = worker.snapshot().listeners.clone();
     // A listener that has just been removed serves nobody.
-    let Some(bound) = listeners.bound_to(address) else { return };
-    let Ok(ends) = original::ends(&stream, bound.original_destination) else { return };
+    let bound = listeners.bound_to(address)?;
+    let ends = original::ends(&stream, bound.original_destination).ok()?;
     let _ = stream.set_nodelay(true);
     let listener = owner(&listeners, bound, ends);
-
     drop(listeners);
 
     let mut questions = Questions::of(&listener, ends.destination.port());
     loop {
         let detected = match detect::detect(&mut stream, questions).await {
             Ok(detected) => detected,
-            Err(why) => return given_up(&listener, ends, &why),
+            Err(why) => {
+                given_up(&listener, ends, &why);
+                return None;
+            }
         };
         let Some(chain) = choose(&listener, ends, &detected) else {
-            return tcp::refused(&worker, facts(&worker, &listener, None, ends, &detected, None), &listener);
+            tcp::refused(worker, facts(worker, &listener, None, ends, &detected, None), &listener);
+            return None;
         };
         match &chain.network {
             Network::Tcp(proxy) if detected.silent && chain.tls.is_none() => {
-                let facts = facts(&worker, &listener, Some(&chain), ends, &detected, None);
+                let facts = facts(worker, &listener, Some(&chain), ends, &detected, None);
                 let signal = worker.enter(&listener, &chain);
-                match tcp::serve_silent(&worker, proxy, facts, stream, signal).await {
-                    // The client has something to say after all.
-                    Some(back) => stream = back,
-                    None => return,
-                }
+                // If the client has something to say after all, that may choose another chain.
+                stream = tcp::serve_silent(worker, proxy, facts, stream, signal).await?;
                 questions = questions.patient();
             }
-            _ => return serve(worker, stream, listener, chain, ends, detected).await,
+            _ => return terminate(worker, stream, &listener, &chain, ends, detected).await,
         }
     }
 }
@@ -83,43 +106,39 @@ fn owner(listeners: &crate::snapshot::Listeners, bound: &Arc<Listener>, ends: En
     other.unwrap_or(bound).clone()
 }
 
-/// Terminates TLS if the chain says so, and hands the connection to what the chain does with it.
-async fn serve(
-    worker: Rc<Worker>,
+/// Terminates TLS if the chain says so.
+async fn terminate(
+    worker: &Worker,
     stream: TcpStream,
-    listener: Arc<Listener>,
-    chain: Arc<FilterChain>,
+    listener: &Listener,
+    chain: &Arc<FilterChain>,
     ends: Ends,
     mut detected: Detected,
-) {
+) -> Option<Box<Ready>> {
     let carries_http = matches!(chain.network, Network::Http(_));
     let (stream, tls) = match (&chain.tls, detected.hello.take()) {
         (None, _) => (Stream::plain(stream, std::mem::take(&mut detected.bytes)), None),
         (Some(context), Some(hello)) => {
-            let timeout = chain.transport_timeout;
-            let offers = &detected.protocols;
+            let (offers, timeout) = (&detected.protocols, chain.transport_timeout);
             let accepted =
                 tls::accept(&worker.tls, context, carries_http, offers, hello, stream, timeout).await;
             match accepted {
                 Ok((stream, facts)) => (Stream::tls(stream), Some(facts)),
                 Err(error) => {
                     tracing::debug!(listener = %listener.name, remote = %ends.remote, %error, "handshake failed");
-                    return;
+                    return None;
                 }
             }
         }
         // TLS is wanted and this isn't.
-        (Some(_), None) => return,
+        (Some(_), None) => return None,
     };
-    let facts = facts(&worker, &listener, Some(&chain), ends, &detected, tls);
-    let signal = worker.enter(&listener, &chain);
-    drop(detected);
-    match &chain.network {
-        Network::Http(manager) => {
-            request::server::serve(worker, manager.clone(), facts, stream, signal).await;
-        }
-        Network::Tcp(proxy) => tcp::serve(worker, proxy.clone(), facts, stream, signal).await,
-    }
+    Some(Box::new(Ready {
+        network: chain.network.clone(),
+        facts: facts(worker, listener, Some(chain), ends, &detected, tls),
+        stream,
+        signal: worker.enter(listener, chain),
+    }))
 }
 
 fn facts(

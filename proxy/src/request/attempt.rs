@@ -1,6 +1,6 @@
 //! Attempts: pick an endpoint, send the request, and again if that is allowed.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method, Response};
 use tokio::time::Instant;
@@ -154,7 +154,7 @@ async fn send(
     let request = exchange.head.request(body);
     let worker = exchange.connection.worker.clone();
     let started = Instant::now();
-    let sent = worker.upstreams.send(cluster, endpoint, request);
+    let sent = pin!(worker.upstreams.send(cluster, endpoint, request));
     let ended = clock.limit(&exchange.source, sent).await;
     match ended {
         Ended::Answer(_) => exchange.record.upstream_service_time = Some(started.elapsed()),

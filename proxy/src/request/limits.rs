@@ -1,6 +1,6 @@
 //! The limits of time on a request while it waits for its answer.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use http::{Response, StatusCode};
 use tokio::time::Instant;
@@ -88,12 +88,11 @@ impl Clock {
     pub(super) async fn limit(
         &mut self,
         source: &Source,
-        sent: impl Future<Output = Result<Response<ResponseBody>, SendError>>,
+        mut sent: Pin<&mut impl Future<Output = Result<Response<ResponseBody>, SendError>>>,
     ) -> Ended {
         if self.unlimited() {
             return Ended::from(sent.await);
         }
-        let mut sent = pin!(sent);
         let mut complete = source.is_empty();
         let mut attempt = None;
         loop {
