@@ -55,6 +55,10 @@ pub struct Options {
     /// Longest validity of workload certificates
     #[arg(long, env = "MAX_WORKLOAD_CERT_TTL", value_name = "DURATION", default_value = "2160h", value_parser = duration)]
     pub max_workload_ttl: Duration,
+    /// How long a VirtualService that would send requests to a service, subset or endpoint that does not exist yet is held
+    /// for it, its predecessor in effect meanwhile; 0s: takes effect at once
+    #[arg(long, env = "TRYSAIL_RULE_HOLD", value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub rule_hold: Duration,
 }
 
 impl Options {
@@ -78,6 +82,7 @@ impl Options {
             ca_dir: None,
             workload_ttl: Duration::from_hours(24),
             max_workload_ttl: Duration::from_hours(2160),
+            rule_hold: Duration::from_secs(30),
         }
     }
 

@@ -190,7 +190,14 @@ impl Base {
             (None, None) => return Err(StartError::Cluster("no cluster and no folder".to_owned())),
         };
         let store = Store::new(&self.options.domain, &self.options.cluster_id);
-        let setup = Setup { store, events: receiver, sources, metrics: self.metrics.clone() };
+        let setup = Setup {
+            store,
+            events: receiver,
+            sources,
+            metrics: self.metrics.clone(),
+            problems: self.problems.clone(),
+            rule_hold: self.options.rule_hold,
+        };
         let (publisher, published) = Publisher::new(setup);
         publisher.spawn(self.tasks.stop.clone()).map_err(|e| StartError::Cluster(e.to_string()))?;
         Ok((published, events))

@@ -3,6 +3,7 @@
 
 mod command;
 mod debounce;
+mod patience;
 mod publisher;
 mod snapshot;
 mod views;

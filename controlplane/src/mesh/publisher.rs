@@ -5,22 +5,25 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use model::{Changes, Event, Mesh, Store};
+use model::{Changes, Event, Mesh, NamespacedName, Store};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use translate::ProxyNode;
 
 use super::command::{Command, Registration, Views};
 use super::debounce::{Debounce, Weight};
+use super::patience::Patience;
 use super::views::Registry;
 use crate::monitor::Metrics;
-use crate::source::SourceEvent;
+use crate::source::{Problems, SourceEvent};
 
 /// Batches of events taken in before anything else gets a turn.
 const BATCH: usize = 1024;
+/// Where rules that wait are listed among the problems.
+const WAITING: &str = "waiting/VirtualService ";
 
 /// What the publisher needs.
 pub(crate) struct Setup {
@@ -29,6 +32,9 @@ pub(crate) struct Setup {
     /// Sources that must have delivered everything before a proxy is answered.
     pub(crate) sources: BTreeSet<&'static str>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) problems: Arc<Problems>,
+    /// How long a VirtualService waits for what it leads to; zero: not at all.
+    pub(crate) rule_hold: Duration,
 }
 
 /// Owns the store, runs on a thread of its own.
@@ -45,6 +51,8 @@ pub(crate) struct Publisher {
     pending: Changes,
     since: Option<Instant>,
     debounce: Debounce,
+    patience: Patience,
+    problems: Arc<Problems>,
     metrics: Arc<Metrics>,
 }
 
@@ -77,6 +85,8 @@ impl Publisher {
             pending: Changes::default(),
             since: None,
             debounce: Debounce::default(),
+            patience: Patience::new(setup.rule_hold),
+            problems: setup.problems,
             metrics: setup.metrics,
         };
         (publisher, published)
@@ -99,13 +109,8 @@ impl Publisher {
     /// Runs until the sources are gone.
     async fn run(mut self) {
         loop {
-            let due = self.debounce.deadline().map(tokio::time::Instant::from_std);
-            let publish = async {
-                match due {
-                    Some(instant) => tokio::time::sleep_until(instant).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let publish = at(self.debounce.deadline());
+            let release = at(self.patience.deadline());
             tokio::select! {
                 biased;
                 event = self.events.recv() => match event {
@@ -113,6 +118,7 @@ impl Publisher {
                     None => return,
                 },
                 () = publish => self.publish(),
+                () = release => self.release(),
                 Some(command) = self.commands.recv() => self.obey(command),
             }
         }
@@ -140,13 +146,10 @@ impl Publisher {
                     self.count(&event);
                     changes.merge(self.store.apply(event));
                 }
-                if changes.is_empty() || !self.unsynced.is_empty() {
-                    return;
+                if self.unsynced.is_empty() {
+                    self.note_held();
+                    self.note(changes, seen);
                 }
-                let weight = if changes.only_endpoints() { Weight::Endpoints } else { Weight::Configuration };
-                self.pending.merge(changes);
-                self.since.get_or_insert(seen);
-                self.debounce.note(weight, Instant::now());
             }
             SourceEvent::Synced(source) => {
                 self.unsynced.remove(source);
@@ -157,8 +160,45 @@ impl Publisher {
         }
     }
 
+    /// Puts changes on the list for the next publication.
+    fn note(&mut self, changes: Changes, seen: Instant) {
+        if changes.is_empty() {
+            return;
+        }
+        let weight = if changes.only_endpoints() { Weight::Endpoints } else { Weight::Configuration };
+        self.pending.merge(changes);
+        self.since.get_or_insert(seen);
+        self.debounce.note(weight, Instant::now());
+    }
+
+    /// Keeps track of rules that wait, and lists them among the problems with what they wait for.
+    fn note_held(&mut self) {
+        self.patience.note(self.store.held().map(|(name, _)| name), Instant::now());
+        let place = |name: &NamespacedName| format!("{WAITING}{name}");
+        for (name, missing) in self.store.held() {
+            let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+            self.problems.report(&place(name), missing.join("; "));
+        }
+        let waiting: Vec<_> = self.store.held().map(|(name, _)| place(name)).collect();
+        self.problems.keep(WAITING, &waiting);
+    }
+
+    /// Puts rules into effect that have waited long enough.
+    fn release(&mut self) {
+        let now = Instant::now();
+        for name in self.patience.due(now) {
+            tracing::warn!(virtual_service = %name, "what a rule leads to is still missing; it takes effect as it is");
+            let changes = self.store.release(&name);
+            self.note(changes, now);
+        }
+        self.note_held();
+    }
+
     /// Everything is known: answers the proxies that came early.
     fn start(&mut self) {
+        if self.patience.holds() {
+            drop(self.store.hold_rules(true)); // nothing is held yet, so nothing changes
+        }
         self.show_mesh();
         self.synced.send_replace(true);
         tracing::info!(services = self.mesh.load().services.len(), "sources are synced");
@@ -209,6 +249,14 @@ impl Publisher {
             Event::Applied(object) => self.metrics.object_event(object.key().kind, "update"),
             Event::Deleted(key) => self.metrics.object_event(key.kind, "delete"),
         }
+    }
+}
+
+/// Waits until then; for ever if there is no such time.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
     }
 }
 
