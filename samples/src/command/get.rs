@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::{header, print};
 use crate::{
     body,
-    client::{Payload, Pool, Route, Template},
+    client::{Answer, Payload, Pool, Route, Template},
     units,
 };
 
@@ -89,13 +89,19 @@ pub struct Get {
 
 impl Get {
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        self.each(|answer| print(&answer)).await
+    }
+
+    /// Sends the requests and hands each answer on.
+    pub(super) async fn each(self, mut see: impl FnMut(Answer) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let (template, pool) = (self.target.template()?, Pool::new(self.target.route()?));
         for _ in 0..self.count {
             let answer = pool.send(&template, self.target.timeout).await?;
-            print(&answer)?;
+            let received = answer.body.clone();
+            see(answer)?;
             if let Some(length) = self.expect_bytes {
                 let expected = body::expected(length).await;
-                anyhow::ensure!(answer.body == expected, "expected {expected:?}, received {:?}", answer.body);
+                anyhow::ensure!(received == expected, "expected {expected:?}, received {received:?}");
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The echo's client side: each command does one thing and prints JSON, so that
 //! a pod needs no curl, grpcurl or netcat.
 
+mod batch;
 mod get;
 mod grpc;
 mod load;
@@ -17,6 +18,8 @@ use serde::Serialize;
 pub enum Command {
     /// Send HTTP requests, one after the other, and print each answer
     Get(get::Get),
+    /// Many of those, told on standard input, several at a time
+    Batch(batch::Batch),
     /// Send requests at a steady rate; print counts and latencies at the end
     Load(load::Load),
     /// Open a TCP connection, send bytes, print what came back
@@ -32,6 +35,7 @@ impl Command {
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Get(get) => get.run().await,
+            Self::Batch(batch) => batch.run().await,
             Self::Load(load) => load.run().await,
             Self::Tcp(tcp) => tcp.run().await,
             Self::Grpc(grpc) => grpc.run().await,

@@ -30,7 +30,7 @@ pub mod proto {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Ports {
     /// HTTP/1.1, HTTP/2 by prior knowledge, WebSocket at /ws, gRPC
-    #[arg(long, default_values_t = [8080, 7070], value_delimiter = ',')]
+    #[arg(long, default_values_t = [8080, 8081, 7070], value_delimiter = ',')]
     pub http: Vec<u16>,
     /// The same through TLS, with a self-signed certificate
     #[arg(long, default_value_t = 8443)]
