@@ -17,6 +17,9 @@ use serde_json::Value;
 /// Whom the API server names as the writer of what `trysailctl` applies.
 const FIELD_MANAGER: &str = "trysailctl";
 
+/// Sends GETs on one connection.
+pub(crate) type Sender = hyper::client::conn::http1::SendRequest<Empty<Bytes>>;
+
 /// A connection to one cluster.
 #[derive(Clone)]
 pub struct Cluster {
@@ -215,22 +218,36 @@ impl Cluster {
     /// # Errors
     /// When the port can't be forwarded, or the answer isn't 200.
     pub async fn get(&self, pod: &Pod, port: u16, path: &str) -> Result<Bytes> {
-        let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
-        let what = || format!("GET {path} from port {port} of pod {name}.{namespace}");
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
-        let mut forwarder = api.portforward(&name, &[port]).await.with_context(what)?;
-        let stream = forwarder.take_stream(port).with_context(what)?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
+        let what = || {
+            format!(
+                "GET {path} from port {port} of pod {}.{}",
+                pod.name_any(),
+                pod.namespace().unwrap_or_default()
+            )
+        };
+        let mut sender = self.dial(pod, port).await.with_context(what)?;
         let request = http::Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new())?;
         let response = sender.send_request(request).await.with_context(what)?;
         let status = response.status();
         let body = response.into_body().collect().await.with_context(what)?.to_bytes();
-        connection.abort();
         if !status.is_success() {
             bail!("{}: {status}: {}", what(), String::from_utf8_lossy(&body).trim());
         }
         Ok(body)
+    }
+
+    /// Connects to a port that a pod listens at, its own loopback included. The API server doesn't say at once when
+    /// nobody listens: the first request fails then.
+    ///
+    /// # Errors
+    /// When the port can't be forwarded.
+    pub(crate) async fn dial(&self, pod: &Pod, port: u16) -> Result<Sender> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
+        let mut forwarder = api.portforward(&pod.name_any(), &[port]).await?;
+        let stream = forwarder.take_stream(port).context("the port was not forwarded")?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
     }
 }
 

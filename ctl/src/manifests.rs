@@ -23,15 +23,22 @@ pub fn operator(install: &Value) -> Result<Vec<Value>> {
     objects.extend(definition::DEFINITIONS.iter().map(definition::Definition::crd));
     objects.extend(documents.into_iter().filter(|document| !document.is_null()));
     let setting = |name: &str| install.pointer(&format!("/spec/{name}")).and_then(Value::as_str);
-    for deployment in objects.iter_mut().filter(|object| object["kind"] == "Deployment") {
-        if let Some(image) = deployment.pointer_mut("/spec/template/spec/containers/0/image") {
-            let (name, tag) = image.as_str().and_then(|image| image.rsplit_once(':')).unwrap_or(("", ""));
-            let (hub, name) = name.rsplit_once('/').unwrap_or(("", name));
-            *image =
-                json!(format!("{}/{name}:{}", setting("hub").unwrap_or(hub), setting("tag").unwrap_or(tag)));
-        }
+    for object in &mut objects {
+        rename_image(object, setting("hub"), setting("tag"));
     }
     Ok(objects)
+}
+
+/// Takes a Deployment's image from another registry and path (`hub`) or by another tag; any other object stays as it is.
+pub(crate) fn rename_image(object: &mut Value, hub: Option<&str>, tag: Option<&str>) {
+    if object["kind"] != "Deployment" {
+        return;
+    }
+    if let Some(image) = object.pointer_mut("/spec/template/spec/containers/0/image") {
+        let (name, its_tag) = image.as_str().and_then(|image| image.rsplit_once(':')).unwrap_or_default();
+        let (its_hub, name) = name.rsplit_once('/').unwrap_or(("", name));
+        *image = json!(format!("{}/{name}:{}", hub.unwrap_or(its_hub), tag.unwrap_or(its_tag)));
+    }
 }
 
 #[cfg(test)]

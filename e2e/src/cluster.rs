@@ -80,6 +80,11 @@ impl Cluster {
         &self.environment
     }
 
+    /// Path of its kubeconfig, unless it is where programs look anyway.
+    pub fn kubeconfig(&self) -> Option<&Path> {
+        self.own.then(|| Path::new(OWN_KUBECONFIG))
+    }
+
     /// Runs a command on the node; only where this machine is the node.
     pub async fn on_node(&self, line: &str) -> Result<String> {
         let script = root().join("e2e/cluster/cluster");

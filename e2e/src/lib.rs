@@ -9,7 +9,6 @@ pub mod demo;
 mod diagnose;
 pub mod load;
 mod mesh;
-mod metrics;
 pub mod namespace;
 pub mod outside;
 pub mod run;

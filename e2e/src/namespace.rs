@@ -38,11 +38,6 @@ impl<'t> Namespace<'t> {
         Ok(namespace)
     }
 
-    /// One that somebody made.
-    pub(crate) fn existing(test: &'t Test, name: &str) -> Self {
-        Self { test, name: name.to_owned() }
-    }
-
     /// `kubectl label namespace NAME istio-injection=enabled`
     pub async fn label_for_injection(&self) -> Result<()> {
         self.test.sh(format!("kubectl label namespace {} istio-injection=enabled", self.name)).await?;

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub mod demo;
 pub mod install;
 pub mod kube_inject;
 pub mod proxy_config;

@@ -2,24 +2,18 @@
 //! what happened. `make demo-down` removes all of it.
 //!
 //! On a cluster where that is possible, else as the local mesh: the same control
-//! plane, injection, proxies and apps as processes, without a Kubernetes.
+//! plane, injection, proxies and apps as processes, without a Kubernetes. Traffic
+//! and page are those of `trysailctl demo`.
 
 mod on_cluster;
 mod on_this_machine;
-mod page;
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use clap::Args;
-use futures::{StreamExt as _, TryStreamExt as _};
-
-use crate::outside::Outside;
 
 pub use on_this_machine::LOCAL;
-
-const PAGES: usize = 300;
-const UNROUTED: &str = "/inventory";
 
 /// Where to show it.
 #[derive(Args, Debug)]
@@ -51,27 +45,4 @@ pub async fn down(options: Options) -> Result<ExitCode> {
 /// The demo in namespaces of its own; [`up`] starts this program again for it.
 pub fn local() -> ExitCode {
     on_this_machine::inside()
-}
-
-/// Which versions of reviews answered how many of [`PAGES`] pages.
-async fn versions(gateway: &Outside) -> Result<BTreeMap<String, usize>> {
-    let pages = futures::stream::iter(0..PAGES).map(|_| gateway.get("/productpage")).buffer_unordered(8);
-    let mut pages = std::pin::pin!(pages);
-    let mut seen = BTreeMap::new();
-    while let Some(page) = pages.try_next().await? {
-        let text = page.body_text();
-        ensure!(page.status == 200, "{} {text}", page.status);
-        let version = text.split_once("Reviews served by: ").and_then(|(_, rest)| rest.split_once('('));
-        let version = version.and_then(|(_, rest)| rest.split_once(')')).context("a page without reviews")?.0;
-        *seen.entry(version.to_owned()).or_default() += 1;
-    }
-    Ok(seen)
-}
-
-/// The first whole page: until then, parts of the mesh may still be starting.
-async fn first_page(gateway: &Outside) -> Result<()> {
-    let page = gateway.get("/productpage").await?;
-    let whole = ["Reviews served by", "Details served by"].iter().all(|part| page.body_text().contains(part));
-    ensure!(page.status == 200 && whole, "{} {}", page.status, page.body_text());
-    Ok(())
 }

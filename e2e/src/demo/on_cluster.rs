@@ -1,61 +1,40 @@
-//! The demo on a Kubernetes.
+//! The demo on a Kubernetes: a cluster and a mesh of ours, and then `trysailctl demo`.
 
 use std::time::Duration;
 
 use anyhow::Result;
+use ctl::{
+    cluster::Connection,
+    demo::{self, Gateway, Mesh, Plan},
+    progress::Progress,
+};
 
-use super::{PAGES, UNROUTED, first_page, page::Page, versions};
 use crate::{
     cluster::{Cluster, root},
-    mesh,
-    metrics::{self, Sample},
-    namespace::Namespace,
-    outside::Outside,
+    mesh::{self, CONTROL_NAMESPACE},
     shell,
     test::Test,
 };
 
 const NAMESPACE: &str = "bookinfo";
-const WORKLOADS: [&str; 6] = [
-    "deploy/details-v1",
-    "deploy/ratings-v1",
-    "deploy/reviews-v1",
-    "deploy/reviews-v2",
-    "deploy/reviews-v3",
-    "deploy/productpage-v1",
-];
 
 pub(super) async fn up(existing: bool) -> Result<()> {
     let cluster = if existing { Cluster::named()? } else { Cluster::started().await? };
     let test = Test::new(cluster);
     mesh::ensure(&test).await?;
-    test.step("Bookinfo, in a namespace with the label istio-injection=enabled");
-    test.attempt(format!("kubectl create namespace {NAMESPACE}")).await?;
-    test.sh(format!("kubectl label namespace {NAMESPACE} istio-injection=enabled --overwrite")).await?;
-    let shop = Namespace::existing(&test, NAMESPACE);
-    shop.apply_files(&[
-        "samples/bookinfo/bookinfo.yaml",
-        "samples/bookinfo/gateway.yaml",
-        "samples/bookinfo/destination-rules.yaml",
-        "samples/bookinfo/split-90-10.yaml",
-    ])
-    .await?;
-    shop.rolled_out(&WORKLOADS).await?;
-    let gateway = test.gateway().await?;
-    test.eventually("the first whole page", Duration::from_secs(30), async || first_page(&gateway).await)
-        .await?;
-    test.step(format!("{PAGES} pages from {}/productpage", gateway.url));
-    let split = versions(&gateway).await?;
-    let page = Page {
-        place: format!(
-            "Bookinfo runs in namespace {NAMESPACE}, every pod with a sidecar (kubectl -n {NAMESPACE} get pods):"
-        ),
-        pods: shop.kubectl("get pods").await?,
-        samples: samples(&shop).await?,
-        split,
-        unrouted: (format!("{}{UNROUTED}", gateway.url), gateway.get(UNROUTED).await?.status),
-        next: next(&test, &gateway),
+    let gateway = Gateway::at(&test.gateway().await?.url);
+    let cluster = connect(&test.cluster).await?;
+    let mesh = Mesh::find(&cluster, CONTROL_NAMESPACE).await?;
+    let plan = Plan {
+        namespace: NAMESPACE.to_owned(),
+        hub: Some(test.cluster.hub.clone()),
+        tag: Some(test.cluster.tag.clone()),
+        patience: Duration::from_mins(3),
     };
+    let mut progress = Progress::start("Bookinfo");
+    let mut page = demo::up(&cluster, &mesh, &gateway, &plan, &mut progress).await?;
+    page.next = next(&test, &gateway);
+    progress.finish(&format!("Bookinfo runs in namespace {NAMESPACE}"));
     println!("\n{page}");
     Ok(())
 }
@@ -69,24 +48,21 @@ pub(super) async fn down(existing: bool) -> Result<()> {
         return Ok(());
     }
     let test = Test::new(Cluster::named()?);
-    test.sh(format!("kubectl delete namespace {NAMESPACE} --ignore-not-found --timeout=120s")).await?;
+    let mut progress = Progress::start("Removing Bookinfo");
+    demo::remove(&connect(&test.cluster).await?, NAMESPACE, &mut progress).await?;
+    progress.finish("Bookinfo is gone");
     mesh::remove(&test).await?;
     println!("The mesh, its CRDs and Bookinfo are gone.");
     Ok(())
 }
 
-/// The request counters of every pod of the shop.
-async fn samples(shop: &Namespace<'_>) -> Result<Vec<Sample>> {
-    let mut samples = Vec::new();
-    for pod in shop.pods("app").await? {
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{}:15020/proxy/stats/prometheus", pod.name());
-        let text = shop.kubectl(format!("get --raw {path}")).await?;
-        samples.extend(metrics::parse(&text).filter(|sample| sample.name == "istio_requests_total"));
-    }
-    Ok(samples)
+/// The cluster as `trysailctl` reaches it.
+async fn connect(cluster: &Cluster) -> Result<ctl::cluster::Cluster> {
+    let kubeconfig = cluster.kubeconfig().map(Into::into);
+    ctl::cluster::Cluster::connect(&Connection { kubeconfig, ..Connection::default() }).await
 }
 
-fn next(test: &Test, gateway: &Outside) -> Vec<String> {
+fn next(test: &Test, gateway: &Gateway) -> Vec<String> {
     let mut lines =
         vec![format!("curl -s {}/productpage                   # or open it in a browser", gateway.url)];
     if test.cluster.own {

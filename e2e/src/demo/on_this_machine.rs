@@ -1,18 +1,17 @@
 //! The demo as the local mesh, for machines where no cluster can be started: pods
 //! are network namespaces, containers are processes, and it ends with the program.
 
-use std::{env, path::Path, process::ExitCode, time::Duration};
+use std::{env, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
-use testkit::{LocalMesh, enter, eventually};
-
-use super::{PAGES, UNROUTED, first_page, page::Page, versions};
-use crate::{
-    cluster::root,
+use ctl::demo::{
+    Gateway, Page, bookinfo,
     metrics::{self, Sample},
-    outside::Outside,
-    test::file,
+    traffic,
 };
+use testkit::{LocalMesh, enter};
+
+use crate::cluster::root;
 
 /// The name of the command that [`up`] starts this program again with.
 pub const LOCAL: &str = "demo-local";
@@ -64,21 +63,19 @@ async fn show() -> Result<()> {
     let mut mesh = LocalMesh::start().await?;
     println!("Bookinfo and a gateway, each pod with a proxy");
     mesh.apply(include_str!("local_gateway.yaml")).await?;
-    for path in ["bookinfo", "destination-rules", "gateway", "split-90-10"] {
-        mesh.apply(&file(&format!("samples/bookinfo/{path}.yaml"))?).await?;
+    for (_, yaml) in bookinfo::FILES {
+        mesh.apply(yaml).await?;
     }
     let address = mesh.pod("istio-system", GATEWAY)?.address().to_owned();
-    let gateway = Outside::at(format!("http://{address}:8080"));
-    eventually(Duration::from_secs(20), async || first_page(&gateway).await).await?;
-    println!("{PAGES} pages from {}/productpage", gateway.url);
-    let split = versions(&gateway).await?;
+    let gateway = Gateway::at(&format!("http://{address}:8080"));
+    println!("{} pages from {}{}", traffic::PAGES, gateway.url, traffic::PATH);
+    let seen = traffic::send(&gateway).await?;
     let page = Page {
         place: "Bookinfo runs as processes of this machine, every pod a network namespace with a sidecar:"
             .to_owned(),
         pods: pods(&mesh),
         samples: samples(&mesh).await?,
-        split,
-        unrouted: (format!("{}{UNROUTED}", gateway.url), gateway.get(UNROUTED).await?.status),
+        seen,
         next: vec![
             "make test                     # more of what a mesh does, in the same way".to_owned(),
             "docs/kind.md                  # the same on a Kubernetes, with Docker".to_owned(),
@@ -100,7 +97,7 @@ async fn samples(mesh: &LocalMesh) -> Result<Vec<Sample>> {
     for pod in mesh.pods() {
         let url = format!("http://{}:15020/stats/prometheus", pod.address());
         let reply = testkit::get(&url).await?;
-        samples.extend(metrics::parse(&reply.body).filter(|sample| sample.name == "istio_requests_total"));
+        samples.extend(metrics::requests(&reply.body));
     }
     Ok(samples)
 }

@@ -3,23 +3,29 @@
 use std::collections::BTreeMap;
 
 /// One line of it.
-pub(crate) struct Sample {
+#[derive(Debug)]
+pub struct Sample {
     /// The metric.
-    pub(crate) name: String,
+    pub name: String,
     labels: BTreeMap<String, String>,
     /// The number.
-    pub(crate) value: f64,
+    pub value: f64,
 }
 
 impl Sample {
     /// A label's value, empty if it is not there.
-    pub(crate) fn label(&self, name: &str) -> &str {
+    pub fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
     }
 }
 
+/// The samples of Istio's request counter.
+pub fn requests(text: &str) -> impl Iterator<Item = Sample> {
+    parse(text).filter(|sample| sample.name == "istio_requests_total")
+}
+
 /// All samples with labels.
-pub(crate) fn parse(text: &str) -> impl Iterator<Item = Sample> {
+pub(super) fn parse(text: &str) -> impl Iterator<Item = Sample> {
     text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
         let (name, rest) = line.split_once('{')?;
         let (labels, value) = rest.rsplit_once('}')?;

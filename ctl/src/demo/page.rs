@@ -2,23 +2,22 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::PAGES;
-use crate::metrics::Sample;
+use super::metrics::Sample;
+use super::traffic::{PAGES, Seen};
 
 /// What was seen.
-pub(super) struct Page {
+#[derive(Debug)]
+pub struct Page {
     /// Where it all runs, in a sentence.
-    pub(super) place: String,
+    pub place: String,
     /// The pods, as a table.
-    pub(super) pods: String,
+    pub pods: String,
     /// `istio_requests_total` of every proxy.
-    pub(super) samples: Vec<Sample>,
-    /// Which version of reviews was on how many pages.
-    pub(super) split: BTreeMap<String, usize>,
-    /// An address that no rule names, and the status of its answer.
-    pub(super) unrouted: (String, u16),
+    pub samples: Vec<Sample>,
+    /// What the gateway answered.
+    pub seen: Seen,
     /// Commands to try.
-    pub(super) next: Vec<String>,
+    pub next: Vec<String>,
 }
 
 impl fmt::Display for Page {
@@ -27,7 +26,10 @@ impl fmt::Display for Page {
         for line in self.pods.lines() {
             writeln!(f, "  {line}")?;
         }
-        writeln!(f, "\nWho called whom, with the identities that both ends proved by certificate:\n")?;
+        writeln!(
+            f,
+            "\nWho called whom since the pods started, with the identities that both ends proved by certificate:\n"
+        )?;
         for ((from, to, security), requests) in hops(&self.samples) {
             writeln!(f, "  {from}\n    -> {to}   {requests} requests, {security}")?;
         }
@@ -35,10 +37,10 @@ impl fmt::Display for Page {
             f,
             "\nReviews, split 90/10 between v1 and v3 (samples/bookinfo/split-90-10.yaml), on {PAGES} pages:\n"
         )?;
-        for (version, count) in &self.split {
+        for (version, count) in &self.seen.split {
             writeln!(f, "  {version}  {count:4}   {:.1} %", *count as f64 * 100.0 / PAGES as f64)?;
         }
-        let (address, status) = &self.unrouted;
+        let (address, status) = &self.seen.unrouted;
         writeln!(f, "\nA path that no rule names:\n\n  GET {address} -> {status}")?;
         writeln!(f, "\nRequest metrics, as Prometheus finds them at each pod's port 15020:\n")?;
         for line in some_metrics(&self.samples) {
@@ -83,8 +85,8 @@ fn some_metrics(samples: &[Sample]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::metrics;
     use super::*;
-    use crate::metrics;
 
     #[test]
     fn the_page_shows_identities_split_and_metrics() {
@@ -94,10 +96,13 @@ mod tests {
         let page = Page {
             place: "Bookinfo runs here:".to_owned(),
             pods: "details-v1 2/2".to_owned(),
-            samples: metrics::parse(text).collect(),
-            split: [("v1".to_owned(), 273), ("v3".to_owned(), 27)].into(),
-            unrouted: ("http://10.0.0.1/inventory".to_owned(), 404),
-            next: vec!["make demo-down".to_owned()],
+            samples: metrics::requests(text).collect(),
+            seen: Seen {
+                split: [("v1".to_owned(), 273), ("v3".to_owned(), 27)].into(),
+                reviewers: ["reviews-v1-5c8f".to_owned()].into(),
+                unrouted: ("http://10.0.0.1/inventory".to_owned(), 404),
+            },
+            next: vec!["trysailctl demo --remove".to_owned()],
         };
         let page = page.to_string();
         for part in
