@@ -2,32 +2,30 @@
 //!
 //! Whatever comes in gets an answer that says what is wrong with it: no JSON, too much of it, too slow, no object.
 
+mod body;
 mod inject;
 mod metrics;
 mod review;
 mod validate;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
-    body::{Body, Bytes},
+    body::Body,
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-pub use self::metrics::Metrics;
-use self::review::{Answer, Request};
+pub use self::{body::BODY_LIMIT, metrics::Metrics};
+use self::{
+    body::BODY_TIMEOUT,
+    review::{Answer, Request},
+};
 use crate::inject::InjectContext;
-
-/// As much as the API server itself accepts of an object.
-pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
-/// The API server gives up after ten seconds by default.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -103,12 +101,5 @@ impl IntoResponse for Answer {
 }
 
 async fn request(body: Body) -> Result<Request, RequestProblem> {
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect());
-    let bytes: Bytes = match collected.await {
-        Err(_) => return Err(RequestProblem::TooSlow),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(RequestProblem::TooLarge),
-        Ok(Err(error)) => return Err(RequestProblem::Broken(error.to_string())),
-        Ok(Ok(collected)) => collected.to_bytes(),
-    };
-    Request::read(&bytes)
+    Request::read(&body::read(body).await?)
 }
