@@ -33,6 +33,9 @@ pub struct Definition {
     pub columns: &'static [Column],
     /// Whether an object without a spec is refused.
     pub spec_required: bool,
+    /// Whether the server keeps fields of the spec that nobody knows, so that our webhook can say what was meant. Where it
+    /// doesn't, kubectl hears of them from the server's strict decoding, before any webhook and without a suggestion.
+    pub keeps_unknown_fields: bool,
     spec: fn() -> Value,
     status: fn() -> Value,
 }
@@ -86,6 +89,9 @@ impl Definition {
     pub fn crd(&self) -> Value {
         let mut schema = self.checked_schema().clone();
         structural::strip_annotations(&mut schema);
+        if let Some(spec) = schema.pointer_mut("/properties/spec").filter(|_| self.keeps_unknown_fields) {
+            structural::keep_unknown_fields(spec);
+        }
         let columns: Vec<Value> = self.columns.iter().map(Column::to_value).collect();
         let versions: Vec<Value> = self
             .versions

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
+const KEEP_UNKNOWN: &str = "x-kubernetes-preserve-unknown-fields";
 /// Our own annotations: read by [`crate::check`], never written into a CustomResourceDefinition.
 const ALIAS: &str = "x-alias";
 const DEFAULT: &str = "x-default";
@@ -49,6 +50,19 @@ pub(super) fn strip_annotations(schema: &mut Value) {
             schema.insert("default".into(), default);
         }
     });
+}
+
+/// Lets fields that aren't named through, in an object and in all objects inside it. Alternatives (`oneOf` and the like) say
+/// nothing about what is kept, and Kubernetes refuses it there.
+pub(super) fn keep_unknown_fields(schema: &mut Value) {
+    let Value::Object(schema) = schema else { return };
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(keep_unknown_fields);
+        schema.insert(KEEP_UNKNOWN.into(), json!(true));
+    }
+    for key in ["items", "additionalProperties"] {
+        schema.get_mut(key).into_iter().for_each(keep_unknown_fields);
+    }
 }
 
 /// Visits a schema and all schemas inside it, inner ones first.
@@ -137,7 +151,7 @@ fn open_free_form(schema: &mut Map<String, Value>) {
     };
     schema.remove("additionalProperties");
     if anything {
-        schema.insert("x-kubernetes-preserve-unknown-fields".into(), json!(true));
+        schema.insert(KEEP_UNKNOWN.into(), json!(true));
     }
 }
 

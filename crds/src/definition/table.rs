@@ -36,6 +36,7 @@ pub const DEFINITIONS: &[Definition] = &[
             AGE,
         ],
         spec_required: false,
+        keeps_unknown_fields: true,
         spec: schema_of::<mesh::MeshInstallSpec>,
         status: schema_of::<mesh::MeshInstallStatus>,
     },
@@ -120,6 +121,7 @@ const NETWORKING_KIND: Definition = Definition {
     namespaced: true,
     columns: &[],
     spec_required: false,
+    keeps_unknown_fields: false,
     spec: schema_of::<()>,
     status: schema_of::<meta::IstioStatus>,
 };

@@ -18,7 +18,6 @@ use crate::{
 
 message! {
     /// Control plane and gateways.
-    #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
     pub struct Components {
         /// The control plane, deployed as `istiod`.
         pub pilot: Option<PilotComponent>,
@@ -33,7 +32,6 @@ message! {
     }
 
     /// The control plane.
-    #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
     pub struct PilotComponent {
         /// Whether it is installed; as the profile says when absent.
         pub enabled: Option<bool>,
@@ -42,7 +40,7 @@ message! {
     }
 
     /// A gateway.
-    #[schemars(extend("required" = ["name"], "x-kubernetes-preserve-unknown-fields" = true))]
+    #[schemars(extend("required" = ["name"]))]
     pub struct GatewayComponent {
         /// Name of its Deployment, Service and service account.
         #[schemars(extend("maxLength" = 63, "pattern" = DNS_LABEL))]
@@ -61,7 +59,6 @@ message! {
 
     /// Settings of a component's Kubernetes objects. What is absent is as the profile says.
     #[schemars(extend(
-        "x-kubernetes-preserve-unknown-fields" = true,
         "x-kubernetes-validations" = cel(&[
             ("!has(self.podDisruptionBudget) || !has(self.podDisruptionBudget.minAvailable) \
               || !has(self.podDisruptionBudget.maxUnavailable)",

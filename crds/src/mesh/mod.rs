@@ -24,9 +24,8 @@ kind! {
 message! {
     /// What is installed, and how.
     ///
-    /// Unknown fields reach the admission webhook and the operator (the server doesn't prune them),
+    /// Unknown fields reach the operator and its admission webhook (the server keeps them, however deep they are),
     /// which refuse them with the name that was probably meant.
-    #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
     pub struct MeshInstallSpec {
         /// What is installed unless said otherwise: `default` (control plane, ingress gateway), `demo` (also an
         /// egress gateway, access logs, all requests traced, small requests for resources), `minimal` (control

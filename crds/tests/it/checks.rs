@@ -44,6 +44,11 @@ fn fields_that_guides_misplace_or_misspell_get_the_right_name() {
             json!({"components": {"ingressGateways": [{"name": "a", "k8s": {"nodeselector": {}}}]}}),
             "spec.components.ingressGateways[0].k8s.nodeselector; did you mean spec.components.ingressGateways[0].k8s.nodeSelector?",
         ),
+        (
+            "MeshInstall",
+            json!({"components": {"ingressGateways": [{"name": "a", "k8s": {"service": {"ports": [{"nodeprt": 1}]}}}]}}),
+            "k8s.service.ports[0].nodeprt; did you mean spec.components.ingressGateways[0].k8s.service.ports[0].nodePort?",
+        ),
     ] {
         let found = unknown(kind, spec.clone());
         assert!(found.len() == 1 && found[0].ends_with(hint), "{spec}: {found:?}");

@@ -29,6 +29,31 @@ fn every_file_is_plain_yaml_for_helm_and_small_enough_for_kubectl_apply() {
     }
 }
 
+/// Paths of a schema's objects with named fields that let others through, or don't.
+fn objects(schema: &Value, keeps: bool, path: &str, found: &mut Vec<String>) {
+    let named = schema.get("properties").and_then(Value::as_object);
+    if named.is_some() && (schema.get("x-kubernetes-preserve-unknown-fields").is_some() == keeps) {
+        found.push(path.to_owned());
+    }
+    for (name, property) in named.into_iter().flatten() {
+        objects(property, keeps, &format!("{path}.{name}"), found);
+    }
+    for key in ["items", "additionalProperties"] {
+        schema.get(key).into_iter().for_each(|inner| objects(inner, keeps, &format!("{path}[]"), found));
+    }
+}
+
+#[test]
+fn unknown_fields_of_a_mesh_install_reach_the_webhook_from_any_depth() {
+    for definition in definition::DEFINITIONS {
+        let crd = definition.crd();
+        let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
+        let mut found = Vec::new();
+        objects(spec, definition.kind != "MeshInstall", "spec", &mut found);
+        assert_eq!(found, Vec::<String>::new(), "{}", definition.kind);
+    }
+}
+
 #[test]
 fn the_reference_pages_are_up_to_date() {
     let docs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"));
