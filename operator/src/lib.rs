@@ -7,16 +7,23 @@
 //!                                               ├─ reconcile: apply server-side, prune, report
 //! objects that exist ─ plan::prune, plan::uninstall (pure) ─┘
 //! Deployments that exist ─ status::of (pure) ─── .status
+//!
+//! MeshInstall as it would be stored ─ admission ─ judge (pure) ─── yes, or no and why
 //! ```
 //!
 //! The pure halves are used offline by `trysailctl manifest generate`.
 
+pub mod admission;
 pub mod desired;
 mod facts;
+#[cfg(test)]
+mod fake_api;
+mod judge;
 pub mod leader;
 mod metrics;
 mod names;
 pub mod plan;
+mod probe;
 pub mod reconcile;
 mod release;
 pub mod serve;

@@ -5,10 +5,11 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, sync::Arc};
 use anyhow::Context as _;
 use clap::Parser;
 use kube::{Client, Config, config::KubeConfigOptions, config::Kubeconfig};
-use operator::{Metrics, Release, leader, reconcile, serve};
+use operator::{Metrics, Release, admission, leader, reconcile, serve};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use webhook::ValidationMetrics;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -20,10 +21,13 @@ struct Options {
     /// kubeconfig of the cluster; default: the pod's service account, then $KUBECONFIG
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Address of /healthz and /metrics
+    /// Address of /healthz, /readyz and /metrics
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     address: SocketAddr,
-    /// Namespace of the Lease by which replicas agree on who acts
+    /// Address at which MeshInstalls are judged before they are stored
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:9443")]
+    webhook_address: SocketAddr,
+    /// Namespace of the operator: of its Service, and of the Lease by which replicas agree on who acts
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", default_value = "trysail-system")]
     namespace: String,
     /// Name of this replica
@@ -50,10 +54,18 @@ async fn main() -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     tokio::spawn(signals(stop.clone()));
 
+    let release = Release { tag: options.tag };
+    let judging = admission::Options {
+        address: options.webhook_address,
+        namespace: options.namespace.clone(),
+        release: release.clone(),
+    };
+    let validation = ValidationMetrics::register(&mut registry);
+    let endpoint = admission::start(client.clone(), judging, validation, stop.clone()).await?;
     let listener = tokio::net::TcpListener::bind(options.address)
         .await
         .with_context(|| format!("listening on {}", options.address))?;
-    let server = axum::serve(listener, serve::router(Arc::new(registry)));
+    let server = axum::serve(listener, serve::router(Arc::new(registry), endpoint));
     tokio::spawn(server.with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
 
     let ending = stop.clone().cancelled_owned();
@@ -66,7 +78,7 @@ async fn main() -> anyhow::Result<()> {
     }
     tracing::info!("acting");
     metrics.leading(true);
-    let context = reconcile::Context::new(client, Release { tag: options.tag }, metrics.clone());
+    let context = reconcile::Context::new(client, release, metrics.clone());
     let until = stop.clone();
     let over = async move {
         tokio::select! {

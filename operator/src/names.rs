@@ -1,5 +1,7 @@
 //! Names that users, dashboards and GitOps tools know, and the labels by which the operator knows its own objects.
 
+/// Name of the chart's objects: ClusterRole, Deployment, Service, and of what belongs with them.
+pub(crate) const OPERATOR: &str = "trysail-operator";
 /// Field manager of everything that is applied.
 pub const FIELD_MANAGER: &str = "trysail-operator";
 /// Holds a MeshInstall until everything it made is gone.

@@ -1,7 +1,7 @@
 //! Injection and validation of what the API server is about to store.
 //!
 //! ```text
-//! AdmissionReview ── admission (axum edge, served by the control plane on 15017)
+//! AdmissionReview ── admission (axum edge, served by the control plane on 15017, and by the operator for MeshInstalls)
 //!    ├─ /inject   ── inject::inject     Pod -> Pod, a pure function ── JSON patch
 //!    └─ /validate ── validate           object -> errors and warnings, a pure function
 //! ```
@@ -12,4 +12,4 @@ pub mod admission;
 pub mod inject;
 pub mod validate;
 
-pub use admission::{Metrics, WebhookState, router};
+pub use admission::{Judge, Metrics, ValidationMetrics, WebhookState, router, validation_router};

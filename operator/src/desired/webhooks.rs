@@ -80,22 +80,6 @@ fn injection(settings: &Settings, roots: &[u8]) -> Value {
 }
 
 fn validation(settings: &Settings, roots: &[u8]) -> Value {
-    let webhook = |name: &str, groups: Value, resources: &str, failure: &str, objects: Value| {
-        json!({
-            "name": name,
-            "clientConfig": client(settings, roots, "/validate"),
-            "rules": [{
-                "operations": ["CREATE", "UPDATE"], "apiGroups": groups, "apiVersions": ["*"],
-                "resources": [resources], "scope": "*",
-            }],
-            "objectSelector": objects,
-            "failurePolicy": failure,
-            "matchPolicy": "Equivalent",
-            "sideEffects": "None",
-            "timeoutSeconds": 10,
-            "admissionReviewVersions": ["v1"],
-        })
-    };
     // Another revision judges only what is meant for it.
     let (name, selector) = match settings.revision.as_str() {
         "default" => ("validation.istio.io", json!({})),
@@ -103,8 +87,6 @@ fn validation(settings: &Settings, roots: &[u8]) -> Value {
             ("rev.validation.istio.io", json!({ "matchExpressions": [is_in(REVISION, &[revision])] }))
         }
     };
-    let groups =
-        json!(["security.istio.io", "networking.istio.io", "telemetry.istio.io", "extensions.istio.io"]);
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
@@ -112,13 +94,26 @@ fn validation(settings: &Settings, roots: &[u8]) -> Value {
             "name": settings.named_in_cluster("istio-validator"),
             "labels": { "app": "istiod", "istio": "istiod" },
         },
-        "webhooks": [
-            webhook(name, groups, "*", "Fail", selector),
-            // The operator judges it again; a broken control plane must not keep its MeshInstall from being mended.
-            webhook(
-                "meshinstall.validation.trysail.dev", json!(["mesh.trysail.dev"]), "meshinstalls", "Ignore", json!({}),
-            ),
-        ],
+        // MeshInstalls are judged by the operator itself, which is there before any control plane.
+        "webhooks": [{
+            "name": name,
+            "clientConfig": client(settings, roots, "/validate"),
+            "rules": [{
+                "operations": ["CREATE", "UPDATE"],
+                "apiGroups": [
+                    "security.istio.io", "networking.istio.io", "telemetry.istio.io", "extensions.istio.io",
+                ],
+                "apiVersions": ["*"],
+                "resources": ["*"],
+                "scope": "*",
+            }],
+            "objectSelector": selector,
+            "failurePolicy": "Fail",
+            "matchPolicy": "Equivalent",
+            "sideEffects": "None",
+            "timeoutSeconds": 10,
+            "admissionReviewVersions": ["v1"],
+        }],
     })
 }
 

@@ -5,9 +5,7 @@
 
 mod cluster;
 mod context;
-mod judge;
 mod observe;
-mod probe;
 mod report;
 mod uninstall;
 mod watch;
@@ -20,14 +18,15 @@ use kube::{
     runtime::controller::Action,
 };
 
+pub(crate) use self::watch::resource as mesh_installs;
 use self::{
     cluster::{ApplyError, Cluster},
-    judge::Judgement,
     report::Report,
 };
 pub use self::{context::Context, watch::run};
 use crate::{
     ClusterFacts, Settings, desired,
+    judge::{self, Judgement},
     names::OWNER,
     plan::{self, ObjectId, Owned},
     status::Progress,

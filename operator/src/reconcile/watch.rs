@@ -22,7 +22,7 @@ use crate::{names::OWNER, plan::KINDS};
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// The API of MeshInstalls. Untyped, so that fields nobody knows are seen and named.
-pub(super) fn resource() -> ApiResource {
+pub(crate) fn resource() -> ApiResource {
     ApiResource::erase::<MeshInstall>(&())
 }
 

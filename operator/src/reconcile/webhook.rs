@@ -9,10 +9,11 @@ use k8s_openapi::{
 };
 use kube::{Api, core::ResourceExt};
 
-use super::{ReconcileError, Result, cluster::Cluster, probe};
+use super::{ReconcileError, Result, cluster::Cluster};
 use crate::{
     Settings, desired,
     names::{OWNER, ROOT_CONFIG_MAP},
+    probe,
 };
 
 /// Port of the Service that the API server uses.

@@ -17,6 +17,12 @@ pub struct Metrics {
     failures: Counter,
     skips: Counter,
     duration: Histogram,
+    pub(super) validation: ValidationMetrics,
+}
+
+/// Counters of validations alone. Clones count together.
+#[derive(Clone, Debug)]
+pub struct ValidationMetrics {
     passed: Family<Kind, Gauge>,
     failed: Family<Failure, Gauge>,
 }
@@ -59,10 +65,8 @@ impl Metrics {
             failures: Counter::default(),
             skips: Counter::default(),
             duration: Histogram::new([0.001, 0.01, 0.1, 1.0, 3.0, 5.0, 10.0]),
-            passed: Family::default(),
-            failed: Family::default(),
+            validation: ValidationMetrics::register(registry),
         };
-        // `_total` is added to the names of counters. istiod's galley_* have none, so here they are gauges that only grow.
         registry.register("sidecar_injection_requests", "Injection requests", metrics.requests.clone());
         registry.register(
             "sidecar_injection_success",
@@ -80,8 +84,6 @@ impl Metrics {
             "Time an injection takes, in seconds",
             metrics.duration.clone(),
         );
-        registry.register("galley_validation_passed", "Objects accepted", metrics.passed.clone());
-        registry.register("galley_validation_failed", "Objects refused", metrics.failed.clone());
         metrics
     }
 
@@ -101,6 +103,17 @@ impl Metrics {
 
     pub(super) fn injection_failed(&self) {
         self.failures.inc();
+    }
+}
+
+impl ValidationMetrics {
+    /// Makes the counters and adds them to a registry.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self { passed: Family::default(), failed: Family::default() };
+        // `_total` is added to the names of counters. istiod's galley_* have none, so here they are gauges that only grow.
+        registry.register("galley_validation_passed", "Objects accepted", metrics.passed.clone());
+        registry.register("galley_validation_failed", "Objects refused", metrics.failed.clone());
+        metrics
     }
 
     pub(super) fn validated(&self, object: &Value, accepted: bool) {

@@ -1,4 +1,5 @@
-//! The HTTP edge: AdmissionReviews in, verdicts out. Mounted by the control plane on its webhook port.
+//! The HTTP edge: AdmissionReviews in, verdicts out. Mounted by the control plane on its webhook port, and by the operator,
+//! which judges MeshInstalls, on its own.
 //!
 //! Whatever comes in gets an answer that says what is wrong with it: no JSON, too much of it, too slow, no object.
 
@@ -20,7 +21,11 @@ use axum::{
     routing::post,
 };
 
-pub use self::{body::BODY_LIMIT, metrics::Metrics};
+pub use self::{
+    body::BODY_LIMIT,
+    metrics::{Metrics, ValidationMetrics},
+    validate::Judge,
+};
 use self::{
     body::BODY_TIMEOUT,
     review::{Answer, Request},
@@ -38,10 +43,13 @@ pub struct WebhookState {
 
 /// Routes `POST /inject` and `POST /validate`.
 pub fn router(state: WebhookState) -> Router {
-    Router::new()
-        .route("/inject", post(serve_inject))
-        .route("/validate", post(serve_validate))
-        .with_state(state)
+    let validation = validation_router((), state.metrics.validation.clone());
+    Router::new().route("/inject", post(serve_inject)).with_state(state).merge(validation)
+}
+
+/// Routes `POST /validate` alone; `judge` has the last word on what is valid by itself.
+pub fn validation_router<J: Judge>(judge: J, metrics: ValidationMetrics) -> Router {
+    Router::new().route("/validate", post(serve_validate::<J>)).with_state((judge, metrics))
 }
 
 async fn serve_inject(State(state): State<WebhookState>, body: Body) -> Response {
@@ -57,11 +65,14 @@ async fn serve_inject(State(state): State<WebhookState>, body: Body) -> Response
     response
 }
 
-async fn serve_validate(State(state): State<WebhookState>, body: Body) -> Response {
+async fn serve_validate<J: Judge>(
+    State((judge, metrics)): State<(J, ValidationMetrics)>,
+    body: Body,
+) -> Response {
     match request(body).await {
-        Ok(request) => validate::answer(&request, &state.metrics).into_response(),
+        Ok(request) => validate::answer(&request, &judge, &metrics).await.into_response(),
         Err(problem) => {
-            state.metrics.unreadable_review();
+            metrics.unreadable_review();
             problem.into_response()
         }
     }

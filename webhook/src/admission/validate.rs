@@ -3,17 +3,31 @@
 use serde_json::Value;
 
 use super::{
-    Metrics,
+    ValidationMetrics,
     review::{Answer, Request},
 };
-use crate::validate::validate;
+use crate::validate::{FieldError, validate};
 
 /// kubectl shows 256 characters of a warning, and a few warnings.
 const LONGEST_WARNING: usize = 256;
 const MOST_WARNINGS: usize = 20;
 
+/// Judges an object by more than the object itself.
+pub trait Judge: Clone + Send + Sync + 'static {
+    /// What speaks against an object that is valid by itself; `old` is the object it replaces.
+    fn objections(&self, object: &Value, old: Option<&Value>)
+    -> impl Future<Output = Vec<FieldError>> + Send;
+}
+
+/// An object that is valid by itself is valid.
+impl Judge for () {
+    async fn objections(&self, _: &Value, _: Option<&Value>) -> Vec<FieldError> {
+        Vec::new()
+    }
+}
+
 /// Answers a review of an object.
-pub(super) fn answer(request: &Request, metrics: &Metrics) -> Answer {
+pub(super) async fn answer(request: &Request, judge: &impl Judge, metrics: &ValidationMetrics) -> Answer {
     let Some(object) = &request.object else {
         if request.operation == "DELETE" {
             return request.allow(Vec::new());
@@ -29,7 +43,11 @@ pub(super) fn answer(request: &Request, metrics: &Metrics) -> Answer {
     if object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
         return request.allow(Vec::new());
     }
-    let verdict = validate(object, request.old_object.as_ref());
+    let old = request.old_object.as_ref();
+    let mut verdict = validate(object, old);
+    if verdict.is_accepted() {
+        verdict.errors = judge.objections(object, old).await;
+    }
     let warnings = verdict.warnings.iter().take(MOST_WARNINGS).map(|warning| shorten(warning)).collect();
     if verdict.is_accepted() {
         metrics.validated(object, true);

@@ -30,8 +30,8 @@ use crds::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use self::findings::FieldError;
 use self::findings::{At, Findings};
-pub use self::{findings::FieldError, mesh_install::conflicts};
 
 /// What is to be said about an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tower::ServiceExt;
-use webhook::{Metrics, WebhookState, router};
+use webhook::{
+    Judge, Metrics, ValidationMetrics, WebhookState, router, validate::FieldError, validation_router,
+};
 
 use crate::support::{container, injector};
 
@@ -138,6 +140,48 @@ async fn objects_are_judged_with_warnings() {
         metrics.contains(&format!("galley_validation_failed{{{kind},reason=\"invalid_resource\"}} 1")),
         "{metrics}"
     );
+}
+
+/// Objects to a name that is taken.
+#[derive(Clone)]
+struct Taken(&'static str);
+
+impl Judge for Taken {
+    async fn objections(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let taken = old.is_none() && object["metadata"]["name"] == self.0;
+        let objection = FieldError { field: "metadata.name".into(), message: "is taken".into() };
+        taken.then_some(objection).into_iter().collect()
+    }
+}
+
+#[tokio::test]
+async fn whoever_mounts_the_edge_has_the_last_word() {
+    let metrics = ValidationMetrics::register(&mut Registry::default());
+    let router = validation_router(Taken("b"), metrics);
+    let install = |name: &str, spec: Value| json!({"apiVersion": "mesh.trysail.dev/v1alpha1", "kind": "MeshInstall", "metadata": {"name": name}, "spec": spec});
+    for (request, refusal) in [
+        (json!({"uid": "u", "object": install("a", json!({}))}), None),
+        (json!({"uid": "u", "object": install("b", json!({}))}), Some("metadata.name: is taken")),
+        (json!({"uid": "u", "object": install("b", json!({})), "oldObject": install("b", json!({}))}), None),
+        (
+            json!({"uid": "u", "object": install("b", json!({"profil": "demo"}))}),
+            Some("did you mean spec.profile?"),
+        ),
+        (json!({"uid": "u", "operation": "DELETE"}), None),
+    ] {
+        let review =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let request = Request::post("/validate").body(Body::from(review.to_string())).unwrap();
+        let answer = router.clone().oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.to_bytes()).unwrap();
+        let message = answer["response"]["status"]["message"].as_str();
+        assert_eq!(answer["response"]["allowed"], refusal.is_none(), "{answer}");
+        assert_eq!(
+            message.is_some_and(|said| said.ends_with(refusal.unwrap())),
+            refusal.is_some(),
+            "{answer}"
+        );
+    }
 }
 
 #[tokio::test]

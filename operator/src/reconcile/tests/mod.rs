@@ -1,16 +1,13 @@
 //! Reconciliation against an API server in memory, where other people's objects and faults are easy to have.
 
-mod fake_api;
-
 use std::sync::Arc;
 
 use kube::core::DynamicObject;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
-use self::fake_api::FakeApi;
 use super::{Context, reconcile};
-use crate::{Metrics, Release};
+use crate::{Metrics, Release, fake_api::FakeApi};
 
 const INSTALL: &str = "/apis/mesh.trysail.dev/v1alpha1/meshinstalls/default";
 const OWN: &str = "/apis/apps/v1/namespaces/istio-system/deployments";
@@ -147,6 +144,32 @@ async fn a_spec_that_cannot_be_is_stalled_and_changes_nothing() {
     assert_eq!(world.condition("Stalled").0, "True");
     assert!(world.condition("Ready").2.contains("did you mean spec.profile?"));
     assert_eq!(world.api.list(), ["meshinstalls default"]);
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_is_stalled_and_the_mesh_runs_on() {
+    let world = World::new(gateway_only());
+    world.look().await;
+    world.available("istio-ingressgateway");
+    world.look().await;
+    assert_eq!(world.condition("Ready").0, "True");
+    let (objects, writes) = (world.api.list(), world.api.written().len());
+    let service = json!({"typ": "NodePort"});
+    let changed = json!({"components": {
+        "pilot": {"enabled": false},
+        "ingressGateways": [{"name": "istio-ingressgateway", "k8s": {"service": service}}],
+    }});
+    world.api.change(INSTALL, &json!({"spec": changed, "metadata": {"generation": 2}}));
+    world.look().await;
+    let (ready, reason, message) = world.condition("Ready");
+    assert_eq!((ready.as_str(), reason.as_str()), ("False", "InvalidSpec"));
+    let path = "spec.components.ingressGateways[0].k8s.service";
+    assert!(message.contains(&format!("{path}.typ: unknown field; did you mean {path}.type?")), "{message}");
+    assert_eq!(world.condition("Stalled").0, "True");
+    assert_eq!(world.api.list(), objects);
+    // What was written is the status and an event.
+    let written = world.api.written().split_off(writes);
+    assert_eq!(written, ["PATCH meshinstalls default", "POST events "]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Asks the webhook whether it is there, over TLS and with the certificate that the API server will expect.
+//! Asks a webhook whether it is there, over TLS and with the certificate that the API server will expect.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,18 +8,18 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why the webhook can't be used yet.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProbeError {
+pub(crate) enum ProbeError {
     #[error("the root certificate can't be used: {0}")]
     Roots(String),
     #[error("no connection to {address}: {problem}")]
     Connect { address: String, problem: String },
-    #[error("{host} does not show a certificate of the mesh: {problem}")]
+    #[error("{host} does not show a certificate of the expected root: {problem}")]
     Certificate { host: String, problem: String },
     #[error("{host} does not speak HTTP: {problem}")]
     Http { host: String, problem: String },
@@ -30,12 +30,28 @@ pub(super) enum ProbeError {
 }
 
 /// Succeeds when the webhook answers at `address` (`ip:port`) with a certificate for `host` that is signed by `roots`.
-pub(super) async fn probe(address: &str, host: &str, roots: &[u8]) -> Result<(), ProbeError> {
+pub(crate) async fn probe(address: &str, host: &str, roots: &[u8]) -> Result<(), ProbeError> {
     let attempt = tokio::time::timeout(TIMEOUT, attempt(address, host, roots));
     attempt.await.map_err(|_| ProbeError::Silent { host: host.to_owned() })?
 }
 
 async fn attempt(address: &str, host: &str, roots: &[u8]) -> Result<(), ProbeError> {
+    let status = get(connect(address, host, roots).await?, host)
+        .await
+        .map_err(|error| ProbeError::Http { host: host.to_owned(), problem: error.to_string() })?;
+    // Reviews are posted, so this is refused - by the webhook, which therefore is there. Nothing is counted as a review.
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => Ok(()),
+        status => Err(ProbeError::Status { host: host.to_owned(), status }),
+    }
+}
+
+/// A TLS connection to `address`, which must show a certificate for `host` that is signed by `roots`.
+pub(crate) async fn connect(
+    address: &str,
+    host: &str,
+    roots: &[u8],
+) -> Result<TlsStream<TcpStream>, ProbeError> {
     let config = tls(roots)?;
     let name = ServerName::try_from(host.to_owned()).map_err(|error| ProbeError::Roots(error.to_string()))?;
     let connection = TcpStream::connect(address)
@@ -45,15 +61,7 @@ async fn attempt(address: &str, host: &str, roots: &[u8]) -> Result<(), ProbeErr
         host: host.to_owned(),
         problem: problem.to_string(),
     };
-    let stream = TlsConnector::from(config).connect(name, connection).await.map_err(wrong)?;
-    let status = get(stream, host)
-        .await
-        .map_err(|error| ProbeError::Http { host: host.to_owned(), problem: error.to_string() })?;
-    // Reviews are posted, so this is refused - by the webhook, which therefore is there. Nothing is counted as a review.
-    match status {
-        StatusCode::METHOD_NOT_ALLOWED => Ok(()),
-        status => Err(ProbeError::Status { host: host.to_owned(), status }),
-    }
+    TlsConnector::from(config).connect(name, connection).await.map_err(wrong)
 }
 
 fn tls(pem: &[u8]) -> Result<Arc<ClientConfig>, ProbeError> {
@@ -75,7 +83,7 @@ where
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let mut request = Request::new(Empty::<Bytes>::new());
-    *request.uri_mut() = hyper::Uri::from_static("/inject");
+    *request.uri_mut() = hyper::Uri::from_static("/validate");
     if let Ok(host) = host.parse() {
         request.headers_mut().insert(hyper::header::HOST, host);
     }
@@ -124,7 +132,7 @@ mod tests {
     }
 
     fn webhook() -> Router {
-        Router::new().route("/inject", post(async || ""))
+        Router::new().route("/validate", post(async || ""))
     }
 
     #[tokio::test]
@@ -139,8 +147,8 @@ mod tests {
         let (other_roots, other_host) = serve("other.svc", webhook()).await;
         let (empty_roots, empty) = serve(HOST, Router::new()).await;
         let cases = [
-            (address.as_str(), other_roots.as_str(), "does not show a certificate of the mesh"),
-            (other_host.as_str(), other_roots.as_str(), "does not show a certificate of the mesh"),
+            (address.as_str(), other_roots.as_str(), "does not show a certificate of the expected root"),
+            (other_host.as_str(), other_roots.as_str(), "does not show a certificate of the expected root"),
             (empty.as_str(), empty_roots.as_str(), "answers 404 Not Found where the webhook should be"),
             ("127.0.0.1:1", roots.as_str(), "no connection to 127.0.0.1:1"),
             (

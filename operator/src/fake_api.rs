@@ -1,4 +1,4 @@
-//! An API server in memory: as much of one as reconciling needs. Faults and other people's objects are easy to have here.
+//! An API server in memory: as much of one as the tests need. Faults and other people's objects are easy to have here.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// Objects by path, and what was asked of them.
 #[derive(Clone, Default)]
-pub(super) struct FakeApi {
+pub(crate) struct FakeApi {
     state: Arc<Mutex<State>>,
 }
 
@@ -30,7 +30,7 @@ struct Path {
 }
 
 impl FakeApi {
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let api = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let api = api.clone();
@@ -48,25 +48,35 @@ impl FakeApi {
     }
 
     /// Puts an object there, as somebody else would.
-    pub(super) fn put(&self, path: &str, object: Value) {
+    pub(crate) fn put(&self, path: &str, object: Value) {
         let (path, _) = parse(path);
         self.state.lock().objects.insert(path, object);
     }
 
     /// An object as it is.
-    pub(super) fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
         self.state.lock().objects.get(&parse(path).0).cloned()
     }
 
     /// Changes an object, as a controller would.
-    pub(super) fn change(&self, path: &str, patch: &Value) {
+    pub(crate) fn change(&self, path: &str, patch: &Value) {
         if let Some(object) = self.state.lock().objects.get_mut(&parse(path).0) {
             json_patch::merge(object, patch);
         }
     }
 
+    /// Removes an object, as somebody else would.
+    pub(crate) fn remove(&self, path: &str) {
+        self.state.lock().objects.remove(&parse(path).0);
+    }
+
+    /// What was written, in order: method, plural and name.
+    pub(crate) fn written(&self) -> Vec<String> {
+        self.state.lock().log.iter().filter(|line| !line.starts_with("GET ")).cloned().collect()
+    }
+
     /// What was deleted, in order: plural and name.
-    pub(super) fn deleted(&self) -> Vec<String> {
+    pub(crate) fn deleted(&self) -> Vec<String> {
         self.state
             .lock()
             .log
@@ -77,7 +87,7 @@ impl FakeApi {
     }
 
     /// Every object as `plural name`.
-    pub(super) fn list(&self) -> Vec<String> {
+    pub(crate) fn list(&self) -> Vec<String> {
         self.state.lock().objects.keys().map(|path| format!("{} {}", path.plural, path.name)).collect()
     }
 }
@@ -94,6 +104,14 @@ fn parse(path: &str) -> (Path, String) {
     (Path { api: api.join("/"), namespace, plural: part(0), name: part(1) }, part(2))
 }
 
+fn failure(status: StatusCode, reason: &str) -> (StatusCode, Value) {
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status.as_u16(), "reason": reason,
+        "message": reason, "metadata": {},
+    });
+    (status, body)
+}
+
 impl State {
     fn answer(&mut self, method: &Method, path: &str, query: &str, body: Value) -> (StatusCode, Value) {
         let (path, subresource) = parse(path);
@@ -101,7 +119,12 @@ impl State {
         let found = self.objects.get(&path).cloned();
         match (method.as_str(), found) {
             ("GET", _) if path.name.is_empty() => (StatusCode::OK, self.collection(&path, query)),
-            ("POST", _) => (StatusCode::CREATED, body),
+            ("POST", _) if path.plural == "events" => (StatusCode::CREATED, body),
+            ("POST", _) => self.create(path, body),
+            ("PUT", Some(_)) => {
+                self.objects.insert(path, body.clone());
+                (StatusCode::OK, body)
+            }
             ("PATCH", found) => {
                 let mut object = found.unwrap_or_else(|| json!({}));
                 json_patch::merge(&mut object, &body);
@@ -113,17 +136,23 @@ impl State {
                 }
                 (StatusCode::OK, object)
             }
-            (_, None) => (
-                StatusCode::NOT_FOUND,
-                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound",
-                    "message": "not found", "metadata": {}}),
-            ),
+            (_, None) => failure(StatusCode::NOT_FOUND, "NotFound"),
             ("DELETE", Some(object)) => {
                 self.objects.remove(&path);
                 (StatusCode::OK, object)
             }
             (_, Some(object)) => (StatusCode::OK, object),
         }
+    }
+
+    fn create(&mut self, collection: Path, body: Value) -> (StatusCode, Value) {
+        let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let path = Path { name, ..collection };
+        if self.objects.contains_key(&path) {
+            return failure(StatusCode::CONFLICT, "AlreadyExists");
+        }
+        self.objects.insert(path, body.clone());
+        (StatusCode::CREATED, body)
     }
 
     fn collection(&self, wanted: &Path, query: &str) -> Value {
