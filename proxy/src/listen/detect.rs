@@ -276,7 +276,7 @@ pub async fn begins_with_http2(stream: &mut super::stream::Stream) -> std::io::R
         let undecided = HTTP2_PREFACE.starts_with(&bytes) && bytes.len() < HTTP2_PREFACE.len();
         if read == 0 || !undecided {
             let http2 = bytes.starts_with(HTTP2_PREFACE);
-            stream.unread(bytes.freeze());
+            stream.unread(bytes);
             return Ok(http2);
         }
     }
@@ -285,6 +285,23 @@ pub async fn begins_with_http2(stream: &mut super::stream::Stream) -> std::io::R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn looking_for_the_preface_loses_nothing_of_a_long_beginning() {
+        use crate::listen::stream::Stream;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for (first, http2) in [("POST / HTTP/1.1\r\n\r\n", false), ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true)]
+        {
+            let beginning = Bytes::from(first.to_owned() + &"x".repeat(5000));
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            let mut stream = Stream::plain(server, beginning.clone());
+            assert_eq!(begins_with_http2(&mut stream).await.unwrap(), http2);
+            let mut again = vec![0; beginning.len()];
+            stream.read_exact(&mut again).await.unwrap();
+            assert_eq!(again, beginning);
+        }
+    }
 
     #[test]
     fn http_is_recognised_by_its_first_line() {

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -38,10 +38,10 @@ impl Stream {
         Self { prefix: Bytes::new(), inner: Inner::Tls(Box::new(stream)) }
     }
 
-    /// Puts bytes back that have been read.
-    pub fn unread(&mut self, bytes: Bytes) {
-        debug_assert!(self.prefix.is_empty());
-        self.prefix = bytes;
+    /// Puts bytes back that have been read: before those that were put back earlier and not all been read again.
+    pub fn unread(&mut self, mut bytes: BytesMut) {
+        bytes.extend_from_slice(&self.prefix);
+        self.prefix = bytes.freeze();
     }
 }
 
