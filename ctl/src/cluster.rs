@@ -1,4 +1,4 @@
-//! The cluster as the commands see it: apply and delete objects, find pods, and ask a pod over a forwarded port.
+//! The cluster as the commands see it: apply and delete objects, list pods, and ask a pod over a forwarded port.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -168,49 +168,6 @@ impl Cluster {
         let running =
             |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"));
         Ok(list.items.into_iter().filter(running).collect())
-    }
-
-    /// The pod that a person names: `name`, `name.namespace`, `deploy/name` or `svc/name`.
-    ///
-    /// # Errors
-    /// When nothing running goes by that name.
-    pub async fn find_pod(&self, name: &str, namespace: &str) -> Result<Pod> {
-        if let Some((kind, target)) = name.split_once('/') {
-            return self.pod_of(kind, target, namespace).await;
-        }
-        let candidates = match name.rsplit_once('.') {
-            Some((pod, other)) => vec![(name, namespace), (pod, other)],
-            None => vec![(name, namespace)],
-        };
-        for (pod, namespace) in candidates {
-            let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-            if let Some(pod) = api.get_opt(pod).await? {
-                return Ok(pod);
-            }
-        }
-        bail!(
-            "there is no pod {name} in namespace {namespace}; name one as POD, POD.NAMESPACE, deploy/NAME or svc/NAME"
-        )
-    }
-
-    async fn pod_of(&self, kind: &str, name: &str, namespace: &str) -> Result<Pod> {
-        let (kind, pointer) = match kind {
-            "pod" | "pods" | "po" => return Box::pin(self.find_pod(name, namespace)).await,
-            "deploy" | "deployment" | "deployments" => {
-                (GroupVersionKind::gvk("apps", "v1", "Deployment"), "/spec/selector/matchLabels")
-            }
-            "svc" | "service" | "services" => (GroupVersionKind::gvk("", "v1", "Service"), "/spec/selector"),
-            other => bail!("{other}/{name}: name a pod, deploy/NAME or svc/NAME"),
-        };
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), namespace, &ApiResource::from_gvk(&kind));
-        let object =
-            api.get(name).await.with_context(|| format!("{} {name} in namespace {namespace}", kind.kind))?;
-        let labels = object.data.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
-        let labels: Vec<_> =
-            labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
-        let pods = self.running_pods(Some(namespace), &labels.join(",")).await?;
-        pods.into_iter().next().with_context(|| format!("no pod of {} {name} is running", kind.kind))
     }
 
     /// GETs a path from a port that a pod listens at, its own loopback included.

@@ -7,8 +7,10 @@
 pub mod cluster;
 pub mod commands;
 pub mod demo;
+pub mod error;
 pub mod manifests;
 pub mod progress;
 pub mod proxy_config;
 pub mod set_flag;
 pub mod table;
+pub mod target;

@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            eprintln!("Error: {}", ctl::error::describe(&error));
             ExitCode::FAILURE
         }
     }

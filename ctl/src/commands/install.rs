@@ -51,6 +51,7 @@ pub struct Arguments {
 /// MeshInstall's own.
 pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String> {
     let install = mesh_install(&arguments, connection)?;
+    judge(&install)?;
     let mut objects = if arguments.skip_operator { Vec::new() } else { manifests::operator(&install)? };
     if arguments.dry_run {
         objects.push(install);
@@ -87,6 +88,18 @@ fn mesh_install(arguments: &Arguments, connection: &Connection) -> Result<Value>
         "apiVersion": "mesh.trysail.dev/v1alpha1", "kind": "MeshInstall",
         "metadata": { "name": arguments.name }, "spec": spec,
     }))
+}
+
+/// Judges the MeshInstall as the webhook would, which isn't there before the first mesh is. Warnings go to standard error.
+fn judge(install: &Value) -> Result<()> {
+    let verdict = webhook::validate::validate(install, None);
+    if !verdict.is_accepted() {
+        bail!(verdict.refusal(install));
+    }
+    for warning in verdict.warnings {
+        eprintln!("Warning: {warning}");
+    }
+    Ok(())
 }
 
 fn spec_of(path: &PathBuf) -> Result<Value> {
@@ -203,6 +216,24 @@ mod tests {
         ]);
         let stalled = install(json!({ "observedGeneration": 2, "conditions": conditions }))?;
         assert_eq!(state(&stalled), State::Stalled("namespace is taken by mesh other".to_owned()));
+        Ok(())
+    }
+
+    #[test]
+    fn a_misspelled_flag_is_refused_before_anything_is_applied() -> Result<()> {
+        let install = |flag: &str| -> Result<Value> {
+            let mut spec = json!({ "namespace": "istio-system" });
+            set(&mut spec, flag)?;
+            Ok(json!({
+                "apiVersion": "mesh.trysail.dev/v1alpha1", "kind": "MeshInstall",
+                "metadata": { "name": "default" }, "spec": spec,
+            }))
+        };
+        judge(&install("profile=demo")?)?;
+        for (flag, named) in [("profil=demo", "profil"), ("profile=nope", "nope")] {
+            let message = judge(&install(flag)?).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(message.contains(named), "{flag}: {message}");
+        }
         Ok(())
     }
 

@@ -13,6 +13,7 @@ pub mod version;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
     /// A table.
+    #[value(alias = "table")]
     Short,
     /// JSON.
     Json,
@@ -21,6 +22,15 @@ pub enum Output {
 }
 
 impl Output {
+    /// The table, or the value as JSON or YAML text; only that one is made.
+    fn print(
+        self,
+        table: impl FnOnce() -> crate::table::Columns,
+        value: impl FnOnce() -> serde_json::Value,
+    ) -> anyhow::Result<String> {
+        if self == Self::Short { Ok(table().to_string()) } else { self.render(&value()) }
+    }
+
     /// The value as JSON or YAML text.
     ///
     /// # Errors

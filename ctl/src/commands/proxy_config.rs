@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::Output;
 use crate::cluster::{Cluster, Connection};
-use crate::proxy_config::{cluster, endpoint, listener, route, secret};
+use crate::proxy_config::{cluster, endpoint, istioctl, listener, route, secret};
+use crate::target::{find, with_proxy};
 
 /// The proxy's admin port, on its loopback.
-const ADMIN: u16 = 15000;
+pub(super) const ADMIN: u16 = 15000;
 
 /// Shows a proxy's configuration.
 #[derive(Debug, clap::Args)]
@@ -21,11 +22,11 @@ pub struct Arguments {
 /// Which proxy, and how to print.
 #[derive(Debug, clap::Args)]
 struct Target {
-    /// POD, POD.NAMESPACE, deploy/NAME or svc/NAME
+    /// POD, POD.NAMESPACE, deploy/NAME, svc/NAME, ...
     pod: String,
-    /// Namespace of the pod
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
+    /// Namespace of the pod (default: that of the kubeconfig's context)
+    #[arg(short, long)]
+    namespace: Option<String>,
     /// Output format
     #[arg(short, long, value_enum, default_value = "short")]
     output: Output,
@@ -38,13 +39,13 @@ enum Section {
     Cluster {
         #[command(flatten)]
         target: Target,
-        /// Only this service name
+        /// Only services whose name contains this
         #[arg(long)]
         fqdn: Option<String>,
         /// Only this port
         #[arg(long)]
         port: Option<u16>,
-        /// Only this subset
+        /// Only subsets whose name contains this
         #[arg(long)]
         subset: Option<String>,
         /// Only inbound or outbound
@@ -62,6 +63,9 @@ enum Section {
         /// Only this port
         #[arg(long)]
         port: Option<u16>,
+        /// Only HTTP, TCP or HTTP+TCP
+        #[arg(long = "type", value_name = "TYPE")]
+        kind: Option<String>,
     },
     /// Routes: virtual hosts and what they match
     #[command(visible_aliases = ["routes", "r"])]
@@ -109,36 +113,32 @@ pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String
             let dump = config_dump(&cluster, &target).await?;
             let (fqdn, subset, direction) = (fqdn.as_deref(), subset.as_deref(), direction.as_deref());
             let found = cluster::select(&dump, &cluster::Filter { fqdn, port, subset, direction });
-            print(target.output, &found, || cluster::table(&found).to_string())
+            target.output.print(|| cluster::table(&found), || istioctl(&found, ""))
         }
-        Section::Listener { target, address, port } => {
+        Section::Listener { target, address, port, kind } => {
             let dump = config_dump(&cluster, &target).await?;
-            let found = listener::select(&dump, &listener::Filter { address: address.as_deref(), port });
-            print(target.output, &found, || listener::table(&found).to_string())
+            let filter = listener::Filter { address: address.as_deref(), port, kind: kind.as_deref() };
+            let found = listener::select(&dump, &filter);
+            target.output.print(|| listener::table(&found), || istioctl(&found, ""))
         }
         Section::Route { target, name } => {
             let dump = config_dump(&cluster, &target).await?;
             let found = route::select(&dump, name.as_deref());
-            print(target.output, &found, || route::table(&found).to_string())
+            target.output.print(|| route::table(&found), || istioctl(&found, ""))
         }
         Section::Endpoint { target, address, port, cluster: name, status } => {
             let clusters = admin(&cluster, &target, "/clusters?format=json").await?;
             let (address, name, status) = (address.as_deref(), name.as_deref(), status.as_deref());
             let filter = endpoint::Filter { address, port, cluster: name, status };
             let found = endpoint::select(&clusters, &filter);
-            print(target.output, &found, || endpoint::table(&found, &filter).to_string())
+            target.output.print(|| endpoint::table(&found, &filter), || istioctl(&found, endpoint::MESSAGE))
         }
         Section::Secret { target } => {
             let dump = config_dump(&cluster, &target).await?;
-            let found = secret::select(&dump);
             let now = Timestamp::now().as_second();
-            print(target.output, &found, || secret::table(&found, now).to_string())
+            target.output.print(|| secret::table(&secret::select(&dump), now), || secret::section(&dump))
         }
     }
-}
-
-fn print(output: Output, found: &[&Value], table: impl FnOnce() -> String) -> Result<String> {
-    if output == Output::Short { Ok(table()) } else { output.render(&found) }
 }
 
 async fn config_dump(cluster: &Cluster, target: &Target) -> Result<Value> {
@@ -146,7 +146,7 @@ async fn config_dump(cluster: &Cluster, target: &Target) -> Result<Value> {
 }
 
 async fn admin(cluster: &Cluster, target: &Target, path: &str) -> Result<Value> {
-    let pod = cluster.find_pod(&target.pod, &target.namespace).await?;
-    let body = cluster.get(&pod, ADMIN, path).await.context("has the pod a sidecar?")?;
+    let pod = with_proxy(find(cluster, &target.pod, target.namespace.as_deref()).await?)?;
+    let body = cluster.get(&pod, ADMIN, path).await?;
     serde_json::from_slice(&body).with_context(|| format!("{path} is not JSON"))
 }

@@ -1,14 +1,19 @@
-//! `trysailctl proxy-status`: which proxies are connected to which istiod, and whether they hold what it last sent.
+//! `trysailctl proxy-status`: which proxies are connected to which istiod, and whether they hold what it last sent; of one
+//! proxy, which resources it holds otherwise.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::Output;
+use super::proxy_config::ADMIN;
 use crate::cluster::{Cluster, Connection};
+use crate::proxy_config::sync::compare;
 use crate::table::Columns;
+use crate::target::{PROXY, find, with_proxy};
 
 /// Where istiod answers `/debug`.
 pub(super) const MONITORING: u16 = 15014;
@@ -16,7 +21,9 @@ pub(super) const MONITORING: u16 = 15014;
 /// Shows the proxies connected to the control plane.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Only proxies of this namespace
+    /// Compares what this proxy has with what it was sent: POD, POD.NAMESPACE, deploy/NAME, svc/NAME, ...
+    pod: Option<String>,
+    /// Only proxies of this namespace; of one proxy, its namespace
     #[arg(short, long)]
     namespace: Option<String>,
     /// Output format
@@ -41,7 +48,7 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// `SYNCED`, `STALE` or `NOT SENT` for a type, or `None` where the proxy doesn't subscribe to it.
+    /// `SYNCED` or `STALE` for a type, or `None` where the proxy doesn't subscribe to it.
     fn status(&self, kind: &str) -> Option<&'static str> {
         let text = |end: &str| {
             self.nonces.get(&format!("{kind}_{end}")).and_then(|value| value.as_str()).unwrap_or("")
@@ -89,6 +96,10 @@ pub(super) async fn proxies(cluster: &Cluster, connection: &Connection) -> Resul
 pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String> {
     let cluster = Cluster::connect(connection).await?;
     let mut found = proxies(&cluster, connection).await?;
+    if let Some(name) = &arguments.pod {
+        let pod = with_proxy(find(&cluster, name, arguments.namespace.as_deref()).await?)?;
+        return of_one(&cluster, connection, &found, &pod, arguments.output).await;
+    }
     if let Some(namespace) = &arguments.namespace {
         found.retain(|(proxy, _)| proxy.name.ends_with(&format!(".{namespace}")));
     }
@@ -100,6 +111,27 @@ pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String
         columns.row(&[&proxy.name, &proxy.cluster_id, istiod, &proxy.istio_version, &proxy.types()]);
     }
     Ok(columns.to_string())
+}
+
+async fn of_one(
+    cluster: &Cluster,
+    connection: &Connection,
+    all: &[(Proxy, String)],
+    pod: &Pod,
+    output: Output,
+) -> Result<String> {
+    let id = format!("{}.{}", pod.name_any(), pod.namespace().unwrap_or_default());
+    let Some((proxy, istiod)) = all.iter().find(|(proxy, _)| proxy.name == id) else {
+        bail!("the proxy of {id} is not connected to any istiod; its log says why: kubectl logs -c {PROXY}");
+    };
+    if output != Output::Short {
+        return output.render(proxy);
+    }
+    let istiod = find(cluster, istiod, Some(&connection.istio_namespace)).await?;
+    let sent = cluster.get(&istiod, MONITORING, &format!("/debug/config_dump?proxyID={id}")).await?;
+    let held = cluster.get(pod, ADMIN, "/config_dump").await?;
+    let sent = serde_json::from_slice(&sent).context("what istiod sent is not JSON")?;
+    Ok(compare(&sent, &serde_json::from_slice(&held).context("what the proxy has is not JSON")?))
 }
 
 #[cfg(test)]

@@ -9,9 +9,7 @@ use kube::api::ListParams;
 
 use crate::cluster::Cluster;
 use crate::table::Columns;
-
-/// The name of the sidecar's container.
-const SIDECAR: &str = "istio-proxy";
+use crate::target::has_proxy;
 
 /// The namespace's pods with a label `app`, by name, without those on their way out.
 pub(super) async fn of(cluster: &Cluster, namespace: &str) -> Result<Vec<Pod>> {
@@ -24,7 +22,7 @@ pub(super) async fn of(cluster: &Cluster, namespace: &str) -> Result<Vec<Pod>> {
 
 /// Fails for a pod that wasn't injected.
 pub(super) fn with_sidecar(pods: &[Pod], label: (&str, &str)) -> Result<()> {
-    let lacking = pods.iter().find(|pod| !containers(pod).any(|container| container.name == SIDECAR));
+    let lacking = pods.iter().find(|pod| !has_proxy(pod));
     match lacking {
         Some(pod) => bail!(
             "pod {} has no sidecar, though its namespace has label {}={}: was the mesh's webhook there when the pod was \

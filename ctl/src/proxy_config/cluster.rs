@@ -8,11 +8,11 @@ use crate::table::Columns;
 /// Which clusters to show; an absent field shows all.
 #[derive(Debug, Default)]
 pub struct Filter<'a> {
-    /// The service's full name.
+    /// Part of the service's full name.
     pub fqdn: Option<&'a str>,
     /// The service's port.
     pub port: Option<u16>,
-    /// The subset.
+    /// Part of the subset's name.
     pub subset: Option<&'a str>,
     /// `inbound` or `outbound`.
     pub direction: Option<&'a str>,
@@ -40,9 +40,9 @@ impl<'a> Name<'a> {
 
 impl Filter<'_> {
     fn matches(&self, name: &Name<'_>) -> bool {
-        self.fqdn.is_none_or(|fqdn| fqdn.eq_ignore_ascii_case(name.fqdn))
+        self.fqdn.is_none_or(|fqdn| name.fqdn.to_lowercase().contains(&fqdn.to_lowercase()))
             && self.port.is_none_or(|port| port.to_string() == name.port)
-            && self.subset.is_none_or(|subset| subset == name.subset)
+            && self.subset.is_none_or(|subset| name.subset.contains(subset))
             && self.direction.is_none_or(|direction| direction.eq_ignore_ascii_case(name.direction))
     }
 }
@@ -92,7 +92,7 @@ mod tests {
         }] });
         let all = table(&select(&dump, &Filter::default())).to_string();
         assert!(all.contains("PassthroughCluster"), "{all}");
-        let v1 = select(&dump, &Filter { subset: Some("v1"), ..Filter::default() });
+        let v1 = select(&dump, &Filter { subset: Some("v1"), fqdn: Some("reviews"), ..Filter::default() });
         let row = table(&v1).to_string();
         let cells: Vec<_> = row.lines().nth(1).into_iter().flat_map(str::split_whitespace).collect();
         assert_eq!(cells, ["reviews.default.svc.cluster.local", "9080", "v1", "outbound", "EDS"]);

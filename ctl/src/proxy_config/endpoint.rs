@@ -5,6 +5,9 @@ use serde_json::Value;
 use super::text;
 use crate::table::Columns;
 
+/// What each entry is, by its full name.
+pub const MESSAGE: &str = "envoy.admin.v3.ClusterStatus";
+
 /// Which endpoints to show; an absent field shows all.
 #[derive(Debug, Default)]
 pub struct Filter<'a> {

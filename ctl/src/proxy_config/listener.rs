@@ -12,6 +12,8 @@ pub struct Filter<'a> {
     pub address: Option<&'a str>,
     /// The port it listens at.
     pub port: Option<u16>,
+    /// `HTTP`, `TCP` or `HTTP+TCP`.
+    pub kind: Option<&'a str>,
 }
 
 fn address(listener: &Value) -> &str {
@@ -22,6 +24,28 @@ fn port(listener: &Value) -> u64 {
     listener.pointer("/address/socket_address/port_value").and_then(Value::as_u64).unwrap_or(0)
 }
 
+fn chains(listener: &Value) -> impl Iterator<Item = &Value> {
+    let chains = listener.get("filter_chains").and_then(Value::as_array).into_iter().flatten();
+    chains.chain(listener.get("default_filter_chain"))
+}
+
+/// `HTTP`, `TCP` or both, by the filters of all chains; a chain that leads nowhere doesn't count.
+fn kind(listener: &Value) -> &'static str {
+    let filters = || chains(listener).flat_map(|chain| chain["filters"].as_array().into_iter().flatten());
+    let has = |kind: &str, but: &str| {
+        filters().any(|filter| {
+            let config = &filter["typed_config"];
+            text(config, "/@type").ends_with(kind) && text(config, "/cluster") != but
+        })
+    };
+    match (has("HttpConnectionManager", "-"), has("TcpProxy", "BlackHoleCluster")) {
+        (true, true) => "HTTP+TCP",
+        (true, false) => "HTTP",
+        (false, true) => "TCP",
+        (false, false) => "UNKNOWN",
+    }
+}
+
 /// The listeners that pass the filter, by port and address.
 pub fn select<'a>(dump: &'a Value, filter: &Filter<'_>) -> Vec<&'a Value> {
     let lists = [("dynamic_listeners", "/active_state/listener"), ("static_listeners", "/listener")];
@@ -29,6 +53,7 @@ pub fn select<'a>(dump: &'a Value, filter: &Filter<'_>) -> Vec<&'a Value> {
     listeners.retain(|listener| {
         filter.address.is_none_or(|wanted| wanted == address(listener))
             && filter.port.is_none_or(|wanted| u64::from(wanted) == port(listener))
+            && filter.kind.is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind(listener)))
     });
     listeners.sort_by_key(|listener| (port(listener), address(listener)));
     listeners
@@ -38,11 +63,7 @@ pub fn select<'a>(dump: &'a Value, filter: &Filter<'_>) -> Vec<&'a Value> {
 pub fn table(listeners: &[&Value]) -> Columns {
     let mut columns = Columns::new(&["ADDRESSES", "PORT", "MATCH", "DESTINATION"]);
     for listener in listeners {
-        let chains = listener.get("filter_chains").and_then(Value::as_array).into_iter().flatten();
-        let mut rows: Vec<_> = chains
-            .chain(listener.get("default_filter_chain"))
-            .map(|chain| (destination(chain), matches(chain)))
-            .collect();
+        let mut rows: Vec<_> = chains(listener).map(|chain| (destination(chain), matches(chain))).collect();
         rows.sort_by(|one, other| other.0.cmp(&one.0));
         for (destination, matches) in rows {
             columns.row(&[address(listener), &port(listener).to_string(), &matches, &destination]);
@@ -129,9 +150,7 @@ fn http_destination(config: &Value) -> String {
         routes.map(|route| text(route, "/route/cluster")).filter(|name| !name.is_empty()).collect();
     match clusters.as_slice() {
         [] => "Inline Route".to_owned(),
-        [cluster, ..] if cluster.contains("inbound") || cluster.contains("Inbound") => {
-            format!("Cluster: {cluster}")
-        }
+        [cluster, ..] if cluster.contains("inbound") || cluster.contains("Inbound") => named(cluster),
         clusters => format!("Inline Route: {}", clusters.join(", ")),
     }
 }
@@ -144,8 +163,13 @@ fn tcp_destination(config: &Value) -> String {
             let names: Vec<_> = weighted.map(|cluster| text(cluster, "/name")).collect();
             format!("Clusters: {}", names.join(", "))
         }
-        cluster => format!("Cluster: {cluster}"),
+        cluster => named(cluster),
     }
+}
+
+/// As istioctl has it: a cluster that is called one, such as PassthroughCluster, isn't called so twice.
+fn named(cluster: &str) -> String {
+    if cluster.contains("Cluster") { cluster.to_owned() } else { format!("Cluster: {cluster}") }
 }
 
 #[cfg(test)]
@@ -176,10 +200,31 @@ mod tests {
                 "Trans: tls; App: TCP TLS",
                 "Cluster: inbound|3306||",
             ),
+            (
+                json!({ "filters": [{ "typed_config": { "@type": tcp, "cluster": "PassthroughCluster" } }] }),
+                "ALL",
+                "PassthroughCluster",
+            ),
         ];
         for (chain, wanted_match, wanted_destination) in cases {
             assert_eq!(matches(&chain), wanted_match);
             assert_eq!(destination(&chain), wanted_destination);
+        }
+    }
+
+    #[test]
+    fn the_type_is_that_of_all_chains_but_the_one_that_leads_nowhere() {
+        let chain = |kind: &str, cluster: &str| json!({ "filters": [{ "typed_config": { "@type": format!("type.googleapis.com/x.{kind}"), "cluster": cluster } }] });
+        let (http, tcp) = (chain("HttpConnectionManager", ""), chain("TcpProxy", "outbound|1||a"));
+        let nowhere = chain("TcpProxy", "BlackHoleCluster");
+        let cases = [
+            (json!({ "filter_chains": [http, nowhere] }), "HTTP"),
+            (json!({ "filter_chains": [tcp] }), "TCP"),
+            (json!({ "filter_chains": [http], "default_filter_chain": tcp }), "HTTP+TCP"),
+            (json!({ "filter_chains": [nowhere] }), "UNKNOWN"),
+        ];
+        for (listener, wanted) in cases {
+            assert_eq!(kind(&listener), wanted, "{listener}");
         }
     }
 }

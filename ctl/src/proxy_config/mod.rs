@@ -1,12 +1,15 @@
 //! Tables from a proxy's configuration dump, column for column as `istioctl proxy-config` prints them.
 //!
-//! In: the JSON of `/config_dump` (or `/clusters?format=json`) in Envoy's shape, from our proxy or from Envoy. Out: text.
+//! In: the JSON of `/config_dump` (or `/clusters?format=json`) in Envoy's shape, from our proxy or from Envoy. Out: text, or JSON as istioctl
+//! spells it.
 
 pub mod cluster;
 pub mod endpoint;
+mod json;
 pub mod listener;
 pub mod route;
 pub mod secret;
+pub mod sync;
 
 use serde_json::Value;
 
@@ -25,6 +28,11 @@ fn resources<'a>(dump: &'a Value, section: &str, lists: &[(&str, &str)]) -> Vec<
         }
     }
     found
+}
+
+/// The messages as `istioctl proxy-config -o json` prints them; `kind` is the full name of those without `@type`.
+pub fn istioctl(messages: &[&Value], kind: &str) -> Value {
+    messages.iter().map(|message| json::istioctl(message, kind)).collect()
 }
 
 /// A string field, or the empty string.

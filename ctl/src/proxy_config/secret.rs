@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use x509_parser::prelude::{FromDer as _, X509Certificate, parse_x509_pem};
 
-use super::{resources, text};
+use super::{json, resources, text};
 use crate::table::Columns;
 
 /// The secrets of a dump.
@@ -14,6 +14,13 @@ pub fn select(dump: &Value) -> Vec<&Value> {
     let mut secrets = resources(dump, "SecretsConfigDump", &lists);
     secrets.sort_by_key(|secret| text(secret, "/name"));
     secrets
+}
+
+/// The whole section of the dump, in istioctl's spelling.
+pub fn section(dump: &Value) -> Value {
+    let sections = dump.get("configs").and_then(Value::as_array).into_iter().flatten();
+    let mut secrets = sections.filter(|section| text(section, "/@type").ends_with("SecretsConfigDump"));
+    secrets.next().map_or_else(|| serde_json::json!({}), |section| json::istioctl(section, ""))
 }
 
 /// The table; `now` is in seconds since 1970 and decides VALID CERT.
@@ -47,4 +54,29 @@ fn describe(encoded: &str, now: i64) -> Option<[String; 4]> {
         |time: i64| jiff::Timestamp::from_second(time).map(|time| time.to_string()).unwrap_or_default();
     let serial = certificate.raw_serial_as_string().replace(':', "");
     Some([valid.to_string(), serial, instant(after.timestamp()), instant(before.timestamp())])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What people write behind `istioctl proxy-config secret -o json | jq`.
+    #[test]
+    fn the_certificate_is_where_istioctl_has_it() {
+        let dump = json!({ "configs": [{
+            "@type": "type.googleapis.com/envoy.admin.v3.SecretsConfigDump",
+            "dynamic_active_secrets": [{
+                "name": "default", "last_updated": "2026-01-01T00:00:00.000Z",
+                "secret": {
+                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+                    "name": "default",
+                    "tls_certificate": { "certificate_chain": { "inline_bytes": "QUJD" } },
+                },
+            }],
+        }] });
+        let path = "/dynamicActiveSecrets/0/secret/tlsCertificate/certificateChain/inlineBytes";
+        assert_eq!(section(&dump).pointer(path), Some(&json!("QUJD")));
+    }
 }
