@@ -175,15 +175,24 @@ impl Cluster {
     /// # Errors
     /// When the port can't be forwarded, or the answer isn't 200.
     pub async fn get(&self, pod: &Pod, port: u16, path: &str) -> Result<Bytes> {
+        self.ask(http::Method::GET, pod, port, path).await
+    }
+
+    /// Sends a request without a body, as [`Cluster::get`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ask(&self, method: http::Method, pod: &Pod, port: u16, path: &str) -> Result<Bytes> {
         let what = || {
             format!(
-                "GET {path} from port {port} of pod {}.{}",
+                "{method} {path} from port {port} of pod {}.{}",
                 pod.name_any(),
                 pod.namespace().unwrap_or_default()
             )
         };
         let mut sender = self.dial(pod, port).await.with_context(what)?;
-        let request = http::Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new())?;
+        let request = http::Request::builder().method(&method).uri(path).header("host", "localhost");
+        let request = request.body(Empty::<Bytes>::new()).with_context(what)?;
         let response = sender.send_request(request).await.with_context(what)?;
         let status = response.status();
         let body = response.into_body().collect().await.with_context(what)?.to_bytes();

@@ -1,5 +1,6 @@
 //! The command line: parses flags, runs one command, prints its answer or its error.
 
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -57,10 +58,14 @@ async fn main() -> ExitCode {
         Command::KubeInject(arguments) => kube_inject::run(arguments, &connection).await,
     };
     match result {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            // A reader such as `head` has seen enough.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                eprintln!("Error: writing to standard output: {error}");
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        },
         Err(error) => {
             eprintln!("Error: {}", ctl::error::describe(&error));
             ExitCode::FAILURE

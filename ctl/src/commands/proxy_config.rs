@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
 use super::Output;
@@ -19,14 +20,21 @@ pub struct Arguments {
     section: Section,
 }
 
-/// Which proxy, and how to print.
+/// Which proxy.
 #[derive(Debug, clap::Args)]
-struct Target {
+struct Named {
     /// POD, POD.NAMESPACE, deploy/NAME, svc/NAME, ...
     pod: String,
     /// Namespace of the pod (default: that of the kubeconfig's context)
     #[arg(short, long)]
     namespace: Option<String>,
+}
+
+/// Which proxy, and how to print.
+#[derive(Debug, clap::Args)]
+struct Target {
+    #[command(flatten)]
+    pod: Named,
     /// Output format
     #[arg(short, long, value_enum, default_value = "short")]
     output: Output,
@@ -100,6 +108,21 @@ enum Section {
         #[command(flatten)]
         target: Target,
     },
+    /// All of these one after the other; as JSON or YAML, the whole dump as the proxy gives it
+    #[command(visible_alias = "a")]
+    All {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Log levels, and how to change them until the proxy restarts
+    #[command(visible_alias = "o")]
+    Log {
+        #[command(flatten)]
+        pod: Named,
+        /// LEVEL for all loggers, or LOGGER:LEVEL,... for some
+        #[arg(long)]
+        level: Option<String>,
+    },
 }
 
 /// Runs the command and returns what to print.
@@ -138,6 +161,44 @@ pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String
             let now = Timestamp::now().as_second();
             target.output.print(|| secret::table(&secret::select(&dump), now), || secret::section(&dump))
         }
+        Section::All { target } => {
+            let dump = config_dump(&cluster, &target).await?;
+            if target.output != Output::Short {
+                return target.output.render(&dump);
+            }
+            Ok(all(&dump, &admin(&cluster, &target, "/clusters?format=json").await?))
+        }
+        Section::Log { pod, level } => {
+            let pod = pod.find(&cluster).await?;
+            let path = level.as_deref().map_or_else(|| "/logging".to_owned(), logging);
+            let levels = cluster.ask(http::Method::POST, &pod, ADMIN, &path).await?;
+            Ok(String::from_utf8_lossy(&levels).into_owned())
+        }
+    }
+}
+
+/// Every table of a dump, and of the proxy's endpoints.
+fn all(dump: &Value, clusters: &Value) -> String {
+    let endpoints = endpoint::Filter::default();
+    let tables = [
+        cluster::table(&cluster::select(dump, &cluster::Filter::default())),
+        listener::table(&listener::select(dump, &listener::Filter::default())),
+        route::table(&route::select(dump, None)),
+        endpoint::table(&endpoint::select(clusters, &endpoints), &endpoints),
+        secret::table(&secret::select(dump), Timestamp::now().as_second()),
+    ];
+    tables.map(|table| table.to_string()).join("\n")
+}
+
+/// The admin port's path that changes levels.
+fn logging(level: &str) -> String {
+    let parameter = if level.contains(':') { "paths" } else { "level" };
+    format!("/logging?{parameter}={level}")
+}
+
+impl Named {
+    async fn find(&self, cluster: &Cluster) -> Result<Pod> {
+        with_proxy(find(cluster, &self.pod, self.namespace.as_deref()).await?)
     }
 }
 
@@ -146,7 +207,28 @@ async fn config_dump(cluster: &Cluster, target: &Target) -> Result<Value> {
 }
 
 async fn admin(cluster: &Cluster, target: &Target, path: &str) -> Result<Value> {
-    let pod = with_proxy(find(cluster, &target.pod, target.namespace.as_deref()).await?)?;
+    let pod = target.pod.find(cluster).await?;
     let body = cluster.get(&pod, ADMIN, path).await?;
     serde_json::from_slice(&body).with_context(|| format!("{path} is not JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_level_is_for_all_loggers_and_pairs_are_for_some() {
+        assert_eq!(logging("debug"), "/logging?level=debug");
+        assert_eq!(logging("http:debug,admin:info"), "/logging?paths=http:debug,admin:info");
+    }
+
+    #[test]
+    fn all_is_a_table_of_each_kind() {
+        let text = all(&json!({}), &json!({}));
+        for heading in ["SERVICE FQDN", "ADDRESSES", "VHOST NAME", "ENDPOINT", "RESOURCE NAME"] {
+            assert!(text.contains(heading), "{heading} in {text}");
+        }
+    }
 }

@@ -1,0 +1,32 @@
+//! The program as a shell runs it. No cluster is needed.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_trysailctl");
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child = Command::new(PROGRAM)
+        .args(["install", "--dry-run"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    // More is printed than a pipe holds, so that the program is still writing when its reader goes.
+    BufReader::with_capacity(16, child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, "---\n");
+    let mut complaint = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+    assert!(child.wait().unwrap().success(), "{complaint}");
+    assert_eq!(complaint, "");
+}
+
+#[test]
+fn a_kubeconfig_that_is_not_there_is_named() {
+    let output = Command::new(PROGRAM).args(["version", "--kubeconfig", "/nowhere/config"]).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(complaint.starts_with("Error: ") && complaint.contains("/nowhere/config"), "{complaint}");
+}
