@@ -5,7 +5,7 @@ CARGO ?= cargo
 # Scenarios of `make e2e`, rows of `make bench`: part of a name, or all.
 ONLY ?=
 
-.PHONY: help demo demo-down test check e2e bench images charts
+.PHONY: help demo demo-down test table check e2e bench images charts
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,6 +20,10 @@ demo-down: ## remove all of what demo made
 test: ## every unit and integration test, and the local mesh of real processes
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
+
+table: ## what rules do to requests, on our proxy and on a stock Envoy; ONLY=words of a file's name or a row's title
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --test table -- $(ONLY)
 
 check: ## format, lints, dependency rules; licences and bans if cargo-deny is there
 	$(CARGO) fmt --all --check

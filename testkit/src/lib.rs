@@ -26,6 +26,7 @@ mod network;
 mod pod;
 mod process;
 mod runner;
+mod table;
 mod volumes;
 
 pub use binaries::Binaries;
@@ -36,3 +37,4 @@ pub use namespaces::{Privilege, enter, privilege};
 pub use pod::LocalPod;
 pub use process::{Process, TempFolder};
 pub use runner::{Scenario, run};
+pub use table::run as run_table;

@@ -26,6 +26,8 @@ pub struct LocalMesh {
     addresses: Addresses,
     tokens: BTreeMap<String, String>,
     binaries: Binaries,
+    /// Of the control plane.
+    environment: Vec<(String, String)>,
     folder: TempFolder,
 }
 
@@ -36,6 +38,16 @@ impl LocalMesh {
     /// When a program or a tool is missing, or the control plane isn't ready within ten seconds; the message carries
     /// its log.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with environment variables for the control plane.
+    ///
+    /// # Errors
+    /// As for [`LocalMesh::start`].
+    pub async fn start_with(environment: &[(&str, &str)]) -> Result<Self> {
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let binaries = Binaries::find()?;
         let folder = TempFolder::mounted()?;
         network::create_bridge()?;
@@ -44,11 +56,12 @@ impl LocalMesh {
         std::fs::write(folder.path().join("tokens"), "")?;
         let mut mesh = Self {
             pods: BTreeMap::new(),
-            control_plane: start_control_plane(&binaries, &folder)?,
+            control_plane: start_control_plane(&binaries, &folder, &environment)?,
             state,
             addresses: Addresses::pods(),
             tokens: BTreeMap::new(),
             binaries,
+            environment,
             folder,
         };
         mesh.await_control_plane().await?;
@@ -84,7 +97,7 @@ impl LocalMesh {
     /// # Errors
     /// When the new one isn't ready within ten seconds.
     pub async fn restart_control_plane(&mut self) -> Result<()> {
-        let next = start_control_plane(&self.binaries, &self.folder);
+        let next = start_control_plane(&self.binaries, &self.folder, &self.environment);
         drop(std::mem::replace(&mut self.control_plane, next?));
         self.await_control_plane().await
     }
@@ -118,6 +131,24 @@ impl LocalMesh {
             }
         }
         Ok(())
+    }
+
+    /// Adds or replaces objects for the control plane alone: Pods among them are known to it, with the status that they
+    /// carry, but not started.
+    ///
+    /// # Errors
+    /// When an object has no kind or name, or the folder can't be written.
+    pub fn put_all(&mut self, objects: impl IntoIterator<Item = Value>) -> Result<()> {
+        for object in objects {
+            self.state.put(object)?;
+        }
+        self.state.write_endpoints()?;
+        self.write_hosts()
+    }
+
+    /// The path of one of our programs.
+    pub fn program(&self, name: &str) -> std::path::PathBuf {
+        self.binaries.path(name)
     }
 
     async fn start_deployment(&mut self, namespace: &str, deployment: &Value) -> Result<()> {
@@ -258,13 +289,18 @@ impl Drop for LocalMesh {
     }
 }
 
-fn start_control_plane(binaries: &Binaries, folder: &TempFolder) -> Result<Process> {
+fn start_control_plane(
+    binaries: &Binaries,
+    folder: &TempFolder,
+    environment: &[(String, String)],
+) -> Result<Process> {
     let path = |name: &str| folder.path().join(name);
     std::fs::create_dir_all(path("ca"))?;
     let mut command = Command::new(binaries.path("trysail-controlplane"));
     command.arg("discovery").arg("--config-dir").arg(path("config"));
     command.arg("--token-file").arg(path("tokens")).arg("--ca-dir").arg(path("ca"));
     command.env("POD_NAMESPACE", "istio-system");
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     Process::start("control plane", &mut command, &path("istiod.log"))
 }
 

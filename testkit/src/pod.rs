@@ -134,10 +134,14 @@ impl LocalPod {
             }
         }
         for container in &spec.containers {
+            if container.name == SIDECAR && self.has_envoy() {
+                self.launch_envoy(container, folder, binaries, address).await?;
+                continue;
+            }
             let process = self.launch(container, folder, binaries)?;
             self.containers.insert(container.name.clone(), process);
         }
-        if spec.containers.iter().any(|container| container.name == SIDECAR) {
+        if spec.containers.iter().any(|container| container.name == SIDECAR) && !self.has_envoy() {
             self.await_sidecar(SIDECAR, address).await?;
         }
         Ok(())
@@ -159,7 +163,7 @@ impl LocalPod {
         let (discovery, sds_socket) =
             (("istiod.istio-system.svc".to_owned(), 15012), folder.join("sds.sock"));
         let node = EnvoyNode {
-            role: "sidecar".to_owned(),
+            role: Self::role(container),
             pod: self.fact("metadata.name"),
             namespace: self.fact("metadata.namespace"),
             address: address.to_string(),
@@ -198,6 +202,8 @@ impl LocalPod {
             "1",
             "--log-level",
             "warning",
+            "--file-flush-interval-msec",
+            "100",
             "--disable-hot-restart",
         ];
         let envoy = Container { command: arguments(&command), args: None, ..container.clone() };
@@ -208,6 +214,12 @@ impl LocalPod {
             eventually(Duration::from_secs(20), async || self.exec(&[&proxy, "request", "GET", "ready"]));
         ready.await.with_context(|| format!("Envoy is not ready: {}", self.log(SIDECAR)))?;
         Ok(())
+    }
+
+    /// What our own proxy would be told to be: its container's arguments are `proxy ROLE`.
+    fn role(container: &Container) -> String {
+        let role = container.args.iter().flatten().nth(1).filter(|role| !role.starts_with('-'));
+        role.map_or_else(|| "sidecar".to_owned(), ToOwned::to_owned)
     }
 
     fn fact(&self, path: &str) -> String {
@@ -303,12 +315,25 @@ impl LocalPod {
     /// # Errors
     /// When it fails; the message carries its standard error.
     pub fn exec(&self, command: &[&str]) -> Result<String> {
+        check(&mut self.entering(command))
+    }
+
+    /// The same, with something to read on standard input.
+    ///
+    /// # Errors
+    /// When it fails; the message carries its standard error.
+    pub fn exec_with(&self, command: &[&str], input: &str) -> Result<String> {
+        let mut file = tempfile::tempfile()?;
+        std::io::Write::write_all(&mut file, input.as_bytes())?;
+        std::io::Seek::rewind(&mut file)?;
+        check(self.entering(command).stdin(file))
+    }
+
+    fn entering(&self, command: &[&str]) -> Command {
         let target = self.init.to_string();
-        check(
-            Command::new("nsenter")
-                .args(["--target", &target, "--mount", "--net", "--pid", "--"])
-                .args(command),
-        )
+        let mut entering = Command::new("nsenter");
+        entering.args(["--target", &target, "--mount", "--net", "--pid", "--"]).args(command);
+        entering
     }
 
     /// Ends the pod as the kubelet does: SIGTERM, then at most `grace` until everything is killed.

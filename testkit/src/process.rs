@@ -36,6 +36,8 @@ impl Process {
     /// When the log can't be opened or the program can't be started.
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
+        // Programs of other users open it again as /dev/stdout.
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)

@@ -1,0 +1,140 @@
+//! What was seen of a request: its answers, what the server saw, and the proxy's log lines.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Headers that differ from one request to the next, or that say who passed it on.
+const RESTLESS: [&str; 11] = [
+    "date",
+    "content-length",
+    "x-request-id",
+    "x-table",
+    "x-echo-pod",
+    "x-echo-version",
+    "x-envoy-upstream-service-time",
+    "x-forwarded-client-cert",
+    "traceparent",
+    "x-envoy-peer-metadata",
+    // The name of a span for the next proxy, which a server was never meant to see.
+    "x-envoy-decorator-operation",
+];
+
+/// The answers to a request that is sent several times.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answers {
+    pub(super) all: Vec<Answer>,
+    pub(super) error: Option<String>,
+}
+
+/// One answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: BTreeMap<String, String>,
+    /// The body, as text.
+    pub(super) text: String,
+    /// What the server says that it saw; null if the answer isn't the server's.
+    pub(super) seen: Value,
+    pub(super) milliseconds: u64,
+}
+
+impl Answers {
+    /// From a line of `echo batch`.
+    pub(super) fn read(outcome: &Value) -> Self {
+        let answers = outcome["answers"].as_array().into_iter().flatten();
+        Self {
+            all: answers.map(Answer::read).collect(),
+            error: outcome["error"].as_str().map(ToOwned::to_owned),
+        }
+    }
+}
+
+impl Answer {
+    fn read(answer: &Value) -> Self {
+        let text = &answer["text"];
+        let own = text.is_object() && text["pod"].is_string();
+        Self {
+            status: answer["status"].as_u64().unwrap_or_default() as u16,
+            headers: strings(&answer["headers"]),
+            text: text.as_str().map_or_else(|| text.to_string(), ToOwned::to_owned),
+            seen: if own { text.clone() } else { Value::Null },
+            milliseconds: answer["milliseconds"].as_u64().unwrap_or_default(),
+        }
+    }
+
+    /// The version of the server that answered; empty if none did.
+    pub(super) fn version(&self) -> &str {
+        self.headers.get("x-echo-version").map_or("", String::as_str)
+    }
+
+    /// Headers of the answer that say something.
+    pub(super) fn calm_headers(&self) -> BTreeMap<String, String> {
+        calm(self.headers.clone())
+    }
+
+    /// Headers that the server saw and that say something.
+    pub(super) fn calm_seen(&self) -> BTreeMap<String, String> {
+        calm(strings(&self.seen["headers"]))
+    }
+}
+
+fn strings(map: &Value) -> BTreeMap<String, String> {
+    let entries = map.as_object().into_iter().flatten();
+    entries.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+}
+
+fn calm(mut headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    headers
+        .retain(|name, _| !RESTLESS.contains(&name.as_str()) && !name.starts_with("x-envoy-peer-metadata"));
+    headers
+}
+
+/// A line of the access log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Logged {
+    pub(super) code: String,
+    pub(super) flags: String,
+    pub(super) cluster: String,
+    pub(super) route: String,
+    pub(super) details: String,
+}
+
+/// The lines of a log by the id of their request.
+pub(super) fn logged(log: &str) -> BTreeMap<String, Vec<Logged>> {
+    let mut lines: BTreeMap<String, Vec<Logged>> = BTreeMap::new();
+    for line in log.lines().filter_map(|line| line.strip_prefix("TABLE|")) {
+        let fields: Vec<&str> = line.splitn(6, '|').collect();
+        let [id, code, flags, rest @ ..] = fields.as_slice() else { continue };
+        // The cluster's name has bars of its own.
+        let rest = rest.join("|");
+        let mut tail = rest.rsplitn(3, '|');
+        let (details, route, cluster) = (tail.next(), tail.next(), tail.next());
+        let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
+        lines.entry((*id).to_owned()).or_default().push(Logged {
+            code: (*code).to_owned(),
+            flags: (*flags).to_owned(),
+            cluster: text(cluster),
+            route: text(route),
+            details: text(details),
+        });
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_is_taken_apart_though_cluster_names_have_bars() {
+        let lines =
+            logged("noise\nTABLE|r1.0|503|UO|outbound|80|v1|echo.r1.svc.cluster.local|default|overflow\n");
+        let line = &lines["r1.0"][0];
+        assert_eq!(line.cluster, "outbound|80|v1|echo.r1.svc.cluster.local");
+        assert_eq!(
+            (line.flags.as_str(), line.route.as_str(), line.details.as_str()),
+            ("UO", "default", "overflow")
+        );
+    }
+}

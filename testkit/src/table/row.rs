@@ -1,0 +1,257 @@
+//! What a file of the table says.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A file: rows about one feature.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    /// What the rows have in common, in a sentence.
+    #[allow(dead_code, reason = "for readers")]
+    pub(super) about: String,
+    /// Additions to the mesh's settings (MeshConfig) for this file.
+    #[serde(default)]
+    pub(super) mesh: Option<Value>,
+    /// Objects for the whole file, in the namespaces that they name.
+    #[serde(default)]
+    pub(super) config: Vec<Value>,
+    pub(super) rows: Vec<Row>,
+}
+
+/// A configuration, requests, and what must come of them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Row {
+    /// What it shows, in a sentence.
+    #[serde(rename = "row")]
+    pub(super) title: String,
+    /// Objects in the row's own namespace, unless they name another. `apiVersion` and name may be left out.
+    #[serde(default)]
+    pub(super) config: Vec<Value>,
+    pub(super) requests: Vec<Request>,
+    /// What the data planes do differently, and the decision that says why.
+    #[serde(default)]
+    pub(super) differs: BTreeMap<String, String>,
+}
+
+/// One request, or several alike.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Request {
+    /// `METHOD URL`; without a scheme it is http.
+    #[serde(rename = "request")]
+    pub(super) line: String,
+    /// `client`, `gateway` (from outside through the ingress gateway), or another workload of the fixture.
+    #[serde(default = "client")]
+    pub(super) from: String,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) body: Option<String>,
+    /// HTTP/2 by prior knowledge.
+    #[serde(default)]
+    pub(super) http2: bool,
+    /// How many, one after the other on one connection.
+    #[serde(default = "one")]
+    pub(super) count: u32,
+    /// Server name for TLS.
+    #[serde(default)]
+    pub(super) sni: Option<String>,
+    /// Address to connect to instead of the URL's: `host:port`.
+    #[serde(default)]
+    pub(super) connect_to: Option<String>,
+    pub(super) expect: Expect,
+}
+
+/// What must be observed; what is left out may be anything, but the same on both data planes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expect {
+    /// The status, or how often each comes: `{200: 50, 503: 50}` in percent.
+    #[serde(default)]
+    pub(super) status: Option<Shares<u16>>,
+    /// The version of the server that answered, or how often each does, in percent.
+    #[serde(default)]
+    pub(super) by: Option<Shares<String>>,
+    /// By how many percent points shares may be off.
+    #[serde(default = "five")]
+    pub(super) within: f64,
+    /// What the server saw.
+    #[serde(default)]
+    pub(super) seen: Option<Seen>,
+    /// Headers of the answer; null means that there is none of that name.
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, Option<String>>,
+    /// What the answer's body contains.
+    #[serde(default)]
+    pub(super) body: Option<String>,
+    /// Response flags in the client's access log, `-` for none.
+    #[serde(default)]
+    pub(super) flags: Option<String>,
+    /// The upstream cluster in the client's access log.
+    #[serde(default)]
+    pub(super) cluster: Option<String>,
+    /// The route's name in the client's access log.
+    #[serde(default)]
+    pub(super) route: Option<String>,
+    /// How long it took, in milliseconds: `[least, most]`.
+    #[serde(default)]
+    pub(super) took: Option<[u64; 2]>,
+    /// There is no answer: the connection is refused, reset or no TLS.
+    #[serde(default)]
+    pub(super) failure: bool,
+}
+
+/// What the server says that it saw.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Seen {
+    #[serde(default)]
+    pub(super) path: Option<String>,
+    #[serde(default)]
+    pub(super) query: Option<String>,
+    #[serde(default)]
+    pub(super) host: Option<String>,
+    #[serde(default)]
+    pub(super) method: Option<String>,
+    #[serde(default)]
+    pub(super) protocol: Option<String>,
+    /// Null means that there is none of that name.
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, Option<String>>,
+}
+
+/// One value always, or several with their shares in percent.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Shares<T: Ord> {
+    /// Always this one.
+    One(T),
+    /// Each with its share in percent.
+    Several(BTreeMap<T, f64>),
+}
+
+fn client() -> String {
+    "client".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn five() -> f64 {
+    5.0
+}
+
+impl Request {
+    /// A GET from the client, of which nothing is expected.
+    pub(super) fn get(url: &str) -> Self {
+        Self {
+            line: format!("GET {url}"),
+            from: client(),
+            headers: BTreeMap::new(),
+            body: None,
+            http2: false,
+            count: 1,
+            sni: None,
+            connect_to: None,
+            expect: Expect::default(),
+        }
+    }
+}
+
+impl File {
+    /// Reads a file; `{ns}` stands for the namespace of the row that it is in.
+    pub(super) fn read(yaml: &str) -> Result<Self> {
+        serde_saphyr::from_str(yaml).context("this is no table")
+    }
+}
+
+impl Row {
+    /// The row with its namespace written where `{ns}` stands, and objects completed.
+    pub(super) fn in_namespace(&self, namespace: &str, words: &BTreeMap<String, String>) -> Result<Placed> {
+        let place = |text: &str| {
+            let text = text.replace("{ns}", namespace);
+            words.iter().fold(text, |text, (word, value)| text.replace(&format!("{{{word}}}"), value))
+        };
+        let objects = self.config.iter().enumerate().map(|(index, object)| {
+            let object: Value = serde_json::from_str(&place(&object.to_string()))?;
+            completed(object, namespace, index).with_context(|| format!("row `{}`", self.title))
+        });
+        let mut requests = self.requests.clone();
+        for request in &mut requests {
+            request.line = place(&request.line);
+            request.connect_to = request.connect_to.as_deref().map(place);
+            request.sni = request.sni.as_deref().map(place);
+            for value in request.headers.values_mut() {
+                *value = place(value);
+            }
+            let expect = &mut request.expect;
+            let seen = expect.seen.as_mut();
+            let texts = [&mut expect.body, &mut expect.cluster, &mut expect.route].into_iter().flatten();
+            let of_server = seen.into_iter().flat_map(|seen| {
+                [&mut seen.path, &mut seen.query, &mut seen.host]
+                    .into_iter()
+                    .flatten()
+                    .chain(seen.headers.values_mut().flatten())
+            });
+            for text in texts.chain(expect.headers.values_mut().flatten()).chain(of_server) {
+                *text = place(text);
+            }
+        }
+        Ok(Placed { objects: objects.collect::<Result<_>>()?, requests })
+    }
+}
+
+/// A row in its namespace.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) objects: Vec<Value>,
+    pub(super) requests: Vec<Request>,
+}
+
+/// An object with apiVersion, name and namespace.
+pub(super) fn completed(mut object: Value, namespace: &str, index: usize) -> Result<Value> {
+    let kind = object["kind"].as_str().context("an object without kind")?.to_owned();
+    let version = match kind.as_str() {
+        "VirtualService" | "DestinationRule" | "Gateway" | "ServiceEntry" | "Sidecar" | "WorkloadEntry" => {
+            "networking.istio.io/v1"
+        }
+        "PeerAuthentication" => "security.istio.io/v1",
+        "Ingress" => "networking.k8s.io/v1",
+        "Service" | "Secret" | "ConfigMap" | "Pod" | "Namespace" => "v1",
+        other => bail!("the table knows no apiVersion of {other}; name one"),
+    };
+    let fields = object.as_object_mut().context("an object is a map")?;
+    fields.entry("apiVersion").or_insert_with(|| json!(version));
+    let meta = fields.entry("metadata").or_insert_with(|| json!({}));
+    let meta = meta.as_object_mut().context("metadata is a map")?;
+    meta.entry("name").or_insert_with(|| json!(format!("object-{index}")));
+    meta.entry("namespace").or_insert_with(|| json!(namespace));
+    Ok(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_placed_in_its_namespace() -> Result<()> {
+        let file = File::read(
+            "about: x\nrows:\n- row: one\n  config:\n  - {kind: VirtualService, spec: {hosts: [echo]}}\n  requests:\n  - request: GET echo.{ns}/a\n    expect: {status: {200: 50, 503: 50}, by: v1, seen: {host: 'echo.{ns}'}}\n",
+        )?;
+        let placed = file.rows[0].in_namespace("r7", &BTreeMap::new())?;
+        assert_eq!(placed.objects[0]["apiVersion"], "networking.istio.io/v1");
+        assert_eq!(placed.objects[0]["metadata"], json!({"name": "object-0", "namespace": "r7"}));
+        assert_eq!(placed.requests[0].line, "GET echo.r7/a");
+        let expect = &placed.requests[0].expect;
+        assert_eq!(expect.seen.as_ref().and_then(|seen| seen.host.as_deref()), Some("echo.r7"));
+        assert!(matches!(&expect.status, Some(Shares::Several(shares)) if shares.len() == 2));
+        assert!(File::read("about: x\nrows:\n- row: one\n  request: []\n").is_err());
+        Ok(())
+    }
+}

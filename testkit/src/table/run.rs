@@ -1,0 +1,188 @@
+//! Runs files of rows, and counts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{
+    PLANES, fixture,
+    judge::{Observation, differences, problems},
+    observed::{Answers, logged},
+    row::{File, Placed, completed},
+    send::{Sent, proxy_of, send},
+};
+use crate::{LocalMesh, eventually};
+
+#[derive(Default)]
+struct Count {
+    rows: usize,
+    failed: usize,
+    differences: usize,
+}
+
+/// Runs the files in `folder` whose name, or rows whose title, contains `filter`; ends with the line
+/// `rows: N, data planes: 2, differences: D`.
+///
+/// # Errors
+/// When a file can't be read, a mesh doesn't start, a row fails, or data planes differ where no decision says so.
+pub fn run(folder: &Path, filter: &str) -> Result<()> {
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .with_context(|| folder.display().to_string())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    paths.sort();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut count = Count::default();
+    for path in paths {
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let mut file =
+            File::read(&std::fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+        if !name.contains(filter) {
+            file.rows.retain(|row| row.title.contains(filter));
+        }
+        if !file.rows.is_empty() {
+            let started = Instant::now();
+            let before = (count.rows, count.failed);
+            runtime.block_on(one(name, &file, &mut count)).with_context(|| path.display().to_string())?;
+            let (rows, failed) = (count.rows - before.0, count.failed - before.1);
+            println!("{name}: {rows} rows, {failed} failed ({:.1} s)", started.elapsed().as_secs_f32());
+        }
+    }
+    println!("{} rows failed", count.failed);
+    println!("rows: {}, data planes: {}, differences: {}", count.rows, PLANES.len(), count.differences);
+    ensure!(count.rows > 0, "no row has `{filter}` in its title");
+    if count.failed > 0 || count.differences > 0 {
+        bail!("{} rows failed, {} differences", count.failed, count.differences);
+    }
+    Ok(())
+}
+
+/// All rows of a file, on a mesh of their own.
+async fn one(name: &str, file: &File, count: &mut Count) -> Result<()> {
+    let mut mesh = LocalMesh::start_with(&[("TRYSAIL_RULE_HOLD", "0s")]).await?;
+    mesh.put_all([fixture::settings(file)?])?;
+    mesh.apply(&fixture::servers()).await?;
+    let mut words = BTreeMap::new();
+    for version in fixture::VERSIONS {
+        words.insert(version.to_owned(), mesh.pod("servers", version)?.address().to_owned());
+    }
+    let namespace = |index: usize| format!("r{index}");
+    let placed: Vec<Placed> = file
+        .rows
+        .iter()
+        .enumerate()
+        .map(|(index, row)| row.in_namespace(&namespace(index), &words))
+        .collect::<Result<_>>()?;
+    let mut objects = vec![fixture::gateway_service()];
+    for (index, object) in file.config.iter().enumerate() {
+        objects.push(completed(object.clone(), "istio-system", index)?);
+    }
+    for (index, row) in placed.iter().enumerate() {
+        objects.extend(fixture::of_row(&mesh, &namespace(index))?);
+        objects.extend(row.objects.iter().cloned());
+    }
+    objects.extend(fixture::sentinel());
+    mesh.put_all(objects)?;
+    mesh.apply(&fixture::clients()).await?;
+    settled(&mesh).await?;
+
+    let mut observed = Vec::new();
+    for plane in PLANES {
+        observed.push(observe(&mesh, plane, &placed).await?);
+    }
+    for (index, row) in file.rows.iter().enumerate() {
+        count.rows += 1;
+        let mut wrong = Vec::new();
+        for (number, request) in placed[index].requests.iter().enumerate() {
+            let id = id(index, number);
+            let both: Vec<_> =
+                observed.iter().map(|plane| plane.get(&id).cloned().unwrap_or_default()).collect();
+            for (plane, found) in PLANES.iter().zip(&both) {
+                let found = problems(request, found);
+                wrong.extend(found.iter().map(|problem| format!("{} on {plane}: {problem}", request.line)));
+            }
+            for (aspect, what) in differences(request, &both[0], &both[1]) {
+                if !row.differs.contains_key(aspect) {
+                    count.differences += 1;
+                    wrong.push(format!("{}: {aspect} differ: {what}", request.line));
+                }
+            }
+        }
+        if !wrong.is_empty() {
+            count.failed += 1;
+            println!("FAILED {name}: {}", row.title);
+            for problem in &wrong {
+                println!("    {problem}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn id(row: usize, request: usize) -> String {
+    format!("r{row}.{request}")
+}
+
+/// Sends the rows' first requests, then the second, and so on: a row's requests come in order.
+async fn observe(mesh: &LocalMesh, plane: &str, rows: &[Placed]) -> Result<BTreeMap<String, Observation>> {
+    let most = rows.iter().map(|row| row.requests.len()).max().unwrap_or_default();
+    let mut answers: BTreeMap<String, Answers> = BTreeMap::new();
+    for number in 0..most {
+        let requests = rows.iter().enumerate().filter_map(|(row, placed)| {
+            let request = placed.requests.get(number)?;
+            Some(Sent { id: id(row, number), request })
+        });
+        answers.extend(send(mesh, plane, &requests.collect::<Vec<_>>())?);
+    }
+    let proxies = ["client", "other", "gateway"].map(|from| proxy_of(mesh, from, plane));
+    let wanted: usize =
+        answers.values().filter(|answers| answers.error.is_none()).map(|answers| answers.all.len()).sum();
+    let read = || -> Result<BTreeMap<String, Vec<_>>> {
+        let mut lines: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for proxy in &proxies {
+            let proxy = proxy.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
+            for (id, more) in logged(&proxy.log("istio-proxy")) {
+                if answers.contains_key(&id) {
+                    lines.entry(id).or_default().extend(more);
+                }
+            }
+        }
+        Ok(lines)
+    };
+    // Proxies write their logs when they get to it; a request without a line is judged without.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let mut lines = read()?;
+    while lines.values().map(Vec::len).sum::<usize>() < wanted && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        lines = read()?;
+    }
+    let all = answers.into_iter().map(|(id, answers)| {
+        let logged = lines.remove(&id).unwrap_or_default();
+        (id, Observation { answers, logged })
+    });
+    Ok(all.collect())
+}
+
+/// Waits until every proxy answers the host that was applied last.
+async fn settled(mesh: &LocalMesh) -> Result<()> {
+    let request = super::row::Request::get("http://sentinel.sentinel/");
+    for plane in PLANES {
+        for from in ["client", "other", "gateway"] {
+            let mut request = request.clone();
+            request.from = from.to_owned();
+            eventually(Duration::from_secs(20), async || {
+                let found = send(mesh, plane, &[Sent { id: "settled".to_owned(), request: &request }])?;
+                let there = found["settled"].all.first().is_some_and(|answer| answer.text == "there");
+                ensure!(there, "{from}-{plane} has not all of the configuration: {:?}", found["settled"]);
+                Ok(())
+            })
+            .await?;
+        }
+    }
+    // Other ports' routes come with the same push, a moment later.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    Ok(())
+}

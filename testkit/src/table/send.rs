@@ -1,0 +1,91 @@
+//! Sends requests from a pod, many at a time, by the echo's own client.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::{fixture::CLIENTS, observed::Answers, row::Request};
+use crate::{LocalMesh, LocalPod};
+
+/// A request with the id that its log line will carry.
+#[derive(Debug, Clone)]
+pub(super) struct Sent<'a> {
+    pub(super) id: String,
+    pub(super) request: &'a Request,
+}
+
+/// The pod whose proxy's log tells of a request, on one data plane.
+pub(super) fn proxy_of<'m>(mesh: &'m LocalMesh, from: &str, plane: &str) -> Result<&'m LocalPod> {
+    match from {
+        "gateway" => mesh.pod("istio-system", &format!("gateway-{plane}")),
+        "other" => mesh.pod("elsewhere", &format!("other-{plane}")),
+        "client" => mesh.pod(CLIENTS, &format!("client-{plane}")),
+        unknown => bail!("requests come from client, other or gateway, not from `{unknown}`"),
+    }
+}
+
+/// Sends requests on one data plane; what came of each, by id.
+pub(super) fn send(
+    mesh: &LocalMesh,
+    plane: &str,
+    requests: &[Sent<'_>],
+) -> Result<BTreeMap<String, Answers>> {
+    let mut by_client: BTreeMap<&str, Vec<&Sent<'_>>> = BTreeMap::new();
+    for sent in requests {
+        by_client.entry(&sent.request.from).or_default().push(sent);
+    }
+    let mut all = BTreeMap::new();
+    for (from, requests) in by_client {
+        let proxy = proxy_of(mesh, from, plane)?;
+        let client = if from == "gateway" { mesh.pod(CLIENTS, "outside")? } else { proxy };
+        let lines: Vec<String> = requests
+            .iter()
+            .map(|sent| line(sent, proxy.address(), from == "gateway"))
+            .collect::<Result<_>>()?;
+        let echo = mesh.program("echo");
+        let command = [echo.to_string_lossy().into_owned(), "batch".to_owned()];
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let out = client.exec_with(&command, &(lines.join("\n") + "\n"))?;
+        for line in out.lines() {
+            let outcome: Value = serde_json::from_str(line).with_context(|| format!("reading `{line}`"))?;
+            let index = outcome["line"].as_u64().context("an outcome without line")? as usize;
+            let id = requests.get(index).context("an outcome of no request")?.id.clone();
+            all.insert(id, Answers::read(&outcome));
+        }
+    }
+    Ok(all)
+}
+
+/// The arguments of one `get`, as JSON.
+fn line(sent: &Sent<'_>, gateway: &str, through_gateway: bool) -> Result<String> {
+    let request = sent.request;
+    let (method, url) = request
+        .line
+        .split_once(' ')
+        .with_context(|| format!("`{}`: a request is `METHOD URL`", request.line))?;
+    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let mut arguments = vec!["-X".to_owned(), method.to_owned(), "--timeout".to_owned(), "8s".to_owned()];
+    let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    flag("-H", format!("x-table: {}", sent.id));
+    for (name, value) in &request.headers {
+        flag("-H", format!("{name}: {value}"));
+    }
+    flag("--count", request.count.to_string());
+    if let Some(body) = &request.body {
+        flag("--body", body.clone());
+    }
+    if let Some(name) = &request.sni {
+        flag("--sni", name.clone());
+    }
+    let usual = || format!("{gateway}:{}", if url.starts_with("https") { 8443 } else { 8080 });
+    let connect_to = request.connect_to.as_ref().map(|to| to.replace("{gateway}", gateway));
+    if let Some(to) = connect_to.or_else(|| through_gateway.then(usual)) {
+        flag("--connect-to", to);
+    }
+    if request.http2 {
+        arguments.push("--http2".to_owned());
+    }
+    arguments.push(url);
+    Ok(serde_json::to_string(&arguments)?)
+}
