@@ -1,11 +1,12 @@
 //! `trysail-proxy wait`: ends when the proxy in this pod is ready. A postStart hook of it holds the application back.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
+use http::{Method, StatusCode};
+
+use crate::request_command::ask;
 
 /// Flags of `trysail-proxy wait`; the names are those of Istio's agent.
 #[derive(Debug, Args)]
@@ -25,29 +26,17 @@ pub(crate) struct WaitArgs {
 }
 
 pub(crate) fn run(args: &WaitArgs) -> anyhow::Result<()> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let timeout = Duration::from_millis(args.request_timeout_millis.max(1));
     let end = Instant::now() + Duration::from_secs(args.timeout_seconds);
     loop {
-        let problem = match ask(address, timeout) {
-            Ok(answer) if answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.0 200") => {
-                return Ok(());
-            }
-            Ok(answer) => answer.lines().last().unwrap_or_default().to_owned(),
-            Err(error) => error.to_string(),
+        let problem = match ask(args.port, Method::GET, "/healthz/ready", String::new(), timeout) {
+            Ok((StatusCode::OK, _)) => return Ok(()),
+            Ok((status, answer)) => format!("{status} {}", String::from_utf8_lossy(&answer).trim_end()),
+            Err(error) => format!("{error:#}"),
         };
         if Instant::now() >= end {
             bail!("the proxy is not ready after {} seconds: {problem}", args.timeout_seconds);
         }
         std::thread::park_timeout(Duration::from_millis(args.period_millis));
     }
-}
-
-fn ask(address: SocketAddr, timeout: Duration) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.write_all(b"GET /healthz/ready HTTP/1.0\r\nhost: localhost\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(64 << 10).read_to_string(&mut answer)?;
-    Ok(answer)
 }

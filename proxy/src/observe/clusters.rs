@@ -34,7 +34,7 @@ pub(super) fn render(snapshot: &Snapshot, filter: &StatsFilter, out: &mut String
 }
 
 fn collect(cluster: &Cluster, filter: &StatsFilter, families: &mut Families) {
-    let name = cluster.config.stat_name.as_ref().unwrap_or(&cluster.name);
+    let name = cluster.observed_name();
     let label = format!("cluster_name=\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
     let mut put = |stat: &str, kind: &'static str, value: u64| {
         // Envoy's own name has dots where Prometheus' has underscores.

@@ -95,6 +95,10 @@ impl Exchange {
     /// An answer of our own.
     pub(super) fn answer_locally(mut self, reply: Reply) -> Response<ClientBody> {
         let grpc = self.grpc;
+        // What never came as far as an upstream is logged with its headers too.
+        if self.record.request.as_ref().is_some_and(|facts| facts.headers.is_none()) {
+            self.keep_headers();
+        }
         self.record.flags.set(reply.flag);
         self.record.details.clone_from(&reply.details);
         self.record.status = Some(if grpc { StatusCode::OK } else { reply.status });

@@ -35,14 +35,19 @@ impl Exchange {
         {
             connection.worker.recorder.introduce_to_endpoint(cluster, &mut self.head.headers);
         }
-        if !connection.manager.access_logs.is_empty()
-            && let Some(facts) = &mut self.record.request
-        {
-            facts.headers = Some(Box::new(self.head.headers.clone()));
-        }
+        self.keep_headers();
         self.target = target;
         let again = policy.map_or(0, |policy| policy.host_selection_attempts);
         let other_priorities = policy.is_some_and(|policy| policy.other_priorities);
         Plan { limits, retries, hash: hashed.hash, again, other_priorities }
+    }
+
+    /// Keeps the request's headers as they are now for the access log, if there is one.
+    pub(super) fn keep_headers(&mut self) {
+        if !self.connection.manager.access_logs.is_empty()
+            && let Some(facts) = &mut self.record.request
+        {
+            facts.headers = Some(Box::new(self.head.headers.clone()));
+        }
     }
 }

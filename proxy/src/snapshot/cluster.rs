@@ -30,6 +30,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The name under which it is counted, which is also what Envoy's `%UPSTREAM_CLUSTER%` says.
+    pub fn observed_name(&self) -> &Arc<str> {
+        self.config.stat_name.as_ref().unwrap_or(&self.name)
+    }
+
     /// A cluster, with the state that it had under this name.
     pub fn new(
         name: impl Into<Arc<str>>,

@@ -138,9 +138,9 @@ fn write_operator(out: &mut String, operator: &Operator, facts: Facts<'_>) {
             Some(endpoint) => write!(out, "{}", endpoint.address()),
             None => Ok(()),
         },
-        Operator::UpstreamCluster => {
-            out.write_str(outcome.cluster.as_ref().map(|cluster| &*cluster.name).unwrap_or_default())
-        }
+        Operator::UpstreamCluster => out.write_str(
+            outcome.cluster.as_ref().map(|cluster| &**cluster.observed_name()).unwrap_or_default(),
+        ),
         Operator::ResponseCode => write!(out, "{}", outcome.status.map_or(0, |status| status.as_u16())),
         Operator::ResponseFlags => write!(out, "{}", outcome.flags),
         Operator::ResponseCodeDetails => out.write_str(&outcome.details),

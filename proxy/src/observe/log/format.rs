@@ -222,7 +222,10 @@ fn found<'a>(operator: &'a Operator, outcome: &'a Outcome) -> Found<'a> {
         Operator::Address(whose, piece) => {
             address_of(*whose, outcome).map(|address| piece.of(address)).into()
         }
-        Operator::UpstreamCluster => outcome.cluster.as_ref().map(|cluster| &*cluster.name).into(),
+        Operator::UpstreamCluster => {
+            outcome.cluster.as_ref().map(|cluster| &**cluster.observed_name()).into()
+        }
+        Operator::UpstreamClusterRaw => outcome.cluster.as_ref().map(|cluster| &*cluster.name).into(),
         Operator::UpstreamFailure => outcome.upstream_failure.as_deref().into(),
         Operator::Attempts => Found::Number(u64::from(outcome.attempts)),
         Operator::ConnectionId => Found::Number(outcome.connection.id),
