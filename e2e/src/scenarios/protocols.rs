@@ -99,10 +99,10 @@ async fn gibibyte(t: &Test, mesh: &Namespace<'_>) -> Result<()> {
     for app in ["client", "echo"] {
         let pod = mesh.pod(&format!("app={app}")).await?;
         let line = format!(
-            "bash -c 'for p in $(grep -l {} /proc/[0-9]*/cgroup); do d=${{p%/cgroup}}; grep -q trysail-proxy $d/cmdline && grep VmHWM $d/status; done'",
+            "bash -c 'for p in $(grep -l {} /proc/[0-9]*/cgroup); do d=${{p%/cgroup}}; grep -q trysail-proxy $d/cmdline && grep VmHWM $d/status; done; true'",
             pod.uid()
         );
-        let peaks = t.cluster.on_node(&line.replace('$', "\\$")).await?;
+        let peaks = t.cluster.on_node(&line).await?;
         let peak =
             peaks.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).max().unwrap_or_default();
         t.step(format!("{}'s proxy reached {} MiB at most", pod.name(), peak / 1024));
