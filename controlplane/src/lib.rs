@@ -4,7 +4,7 @@
 //! source (Kubernetes watches | folder of YAML)
 //!    └─ events ─> mesh::Publisher (owns model::Store; debounce; translate once per view)
 //!                    └─ snapshots ─> ads (one delta stream per proxy: xds::server)
-//! ca (certificates by CSR)   leader (who writes)   webhook (mounted)   monitor (metrics, debug pages)
+//! ca (certificates by CSR)   webhook (mounted)   monitor (metrics, debug pages)
 //! serve (ports, TLS, limits)   auth (who is calling)
 //! ```
 //!
@@ -15,7 +15,6 @@ mod auth;
 mod ca;
 mod config;
 mod error;
-mod leader;
 mod mesh;
 mod monitor;
 mod run;

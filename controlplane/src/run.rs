@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 use kube::Client;
+use leader::Election;
 use model::Store;
 use pki::Ca;
 use pki::tls::{ClientAuth, server_config};
@@ -28,10 +29,13 @@ use crate::source::kubernetes::{
     Cluster, InjectionSettings, SecretAccess, SecretWatches, Tasks, follow_injection, of_revision,
 };
 use crate::source::{Events, Problems};
-use crate::{ca, leader, source};
+use crate::{ca, source};
 
 /// A CSR with the longest chain of names is far below this.
 const MAX_CSR_REQUEST: usize = 256 << 10;
+
+/// Which replica writes. All revisions share it: they write the same objects.
+const LEASE: &str = "istio-leader";
 
 /// Where the control plane listens.
 #[derive(Clone, Copy, Debug)]
@@ -241,11 +245,15 @@ impl Base {
     /// Takes part in the election, and does what only the leader does.
     fn lead(&self, authority: &Arc<Authority>) {
         let Some(client) = &self.client else { return };
-        let (leading, seen) = watch::channel(false);
-        self.tasks.run(ca::roots::keep(client.clone(), authority.roots(), seen));
-        let (client, namespace) = (client.clone(), self.options.namespace.clone());
-        let (me, stop) = (self.options.pod_name.clone(), self.tasks.stop.clone());
-        self.tasks.tracker.spawn(async move { leader::run(client, &namespace, me, leading, stop).await });
+        let election = Election {
+            client: client.clone(),
+            namespace: self.options.namespace.clone(),
+            lease: LEASE,
+            me: self.options.pod_name.clone(),
+        };
+        let (seat, election) = election.take_part(self.tasks.stop.clone().cancelled_owned());
+        self.tasks.tracker.spawn(election);
+        self.tasks.run(ca::roots::keep(client.clone(), authority.roots(), seat));
     }
 }
 

@@ -19,7 +19,6 @@ mod facts;
 #[cfg(test)]
 mod fake_api;
 mod judge;
-pub mod leader;
 mod metrics;
 mod names;
 pub mod plan;

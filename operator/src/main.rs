@@ -5,7 +5,8 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, sync::Arc};
 use anyhow::Context as _;
 use clap::Parser;
 use kube::{Client, Config, config::KubeConfigOptions, config::Kubeconfig};
-use operator::{Metrics, Release, admission, leader, reconcile, serve};
+use leader::{Election, Seat};
+use operator::{Metrics, Release, admission, reconcile, serve};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -13,6 +14,9 @@ use webhook::ValidationMetrics;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// By which replicas agree on who acts.
+const LEASE: &str = "trysail-operator";
 
 /// Installs the mesh that a MeshInstall describes, and keeps it so
 #[derive(Debug, Parser)]
@@ -68,29 +72,41 @@ async fn main() -> anyhow::Result<()> {
     let server = axum::serve(listener, serve::router(Arc::new(registry), endpoint));
     tokio::spawn(server.with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
 
-    let ending = stop.clone().cancelled_owned();
-    let (mut seat, election) =
-        leader::take_part(client.clone(), &options.namespace, options.name.clone(), ending);
+    let done = CancellationToken::new();
+    let election = Election {
+        client: client.clone(),
+        namespace: options.namespace,
+        lease: LEASE,
+        me: options.name.clone(),
+    };
+    let (seat, election) = election.take_part(done.clone().cancelled_owned());
+    let election = tokio::spawn(election);
     tracing::info!(name = options.name, version = env!("CARGO_PKG_VERSION"), "waiting for the Lease");
+    let context = reconcile::Context::new(client, release, metrics.clone());
+    act(seat, context, &metrics, &stop).await;
+    // Whoever lost the Lease starts anew, knowing nothing that may be out of date.
+    stop.cancel();
+    // Given up when nothing is under way any more: the next replica begins at once.
+    done.cancel();
+    election.await.context("leader election")
+}
+
+/// Waits for the seat, and reconciles until it is lost or the process ends.
+async fn act(mut seat: Seat, context: reconcile::Context, metrics: &Metrics, stop: &CancellationToken) {
     tokio::select! {
         () = seat.won() => {}
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => return,
     }
-    tracing::info!("acting");
     metrics.leading(true);
-    let context = reconcile::Context::new(client, release, metrics.clone());
-    let until = stop.clone();
+    let stop = stop.clone();
     let over = async move {
         tokio::select! {
-            () = seat.lost() => tracing::warn!("the Lease is lost"),
-            () = until.cancelled() => {}
+            () = seat.lost() => {}
+            () = stop.cancelled() => {}
         }
     };
     reconcile::run(Arc::new(context), over).await;
     metrics.leading(false);
-    // Whoever lost the Lease starts anew, knowing nothing that may be out of date.
-    stop.cancel();
-    election.await.context("leader election")
 }
 
 fn start_log(options: &Options) -> anyhow::Result<()> {

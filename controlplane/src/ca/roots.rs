@@ -11,6 +11,7 @@ use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
+use leader::Seat;
 use tokio::sync::watch;
 
 /// Name of the ConfigMap, mounted by every injected pod.
@@ -68,12 +69,8 @@ impl Roots {
     }
 }
 
-/// Keeps every namespace's ConfigMap as it should be, while `leading`.
-pub(crate) async fn keep(
-    client: Client,
-    mut root: watch::Receiver<Arc<str>>,
-    mut leading: watch::Receiver<bool>,
-) {
+/// Keeps every namespace's ConfigMap as it should be, while this replica has the seat.
+pub(crate) async fn keep(client: Client, mut root: watch::Receiver<Arc<str>>, mut seat: Seat) {
     let mut roots = Roots::default();
     let mut namespaces = std::pin::pin!(namespaces(&client));
     let mut config_maps = std::pin::pin!(config_maps(&client));
@@ -89,12 +86,12 @@ pub(crate) async fn keep(
             Some(event) = namespaces.next() => if let Ok(event) = event { roots.namespace(event) },
             Some(event) = config_maps.next() => if let Ok(event) = event { roots.config_map(event) },
             Ok(()) = root.changed() => {}
-            Ok(()) = leading.changed() => {}
+            () = seat.changed() => {}
             () = pause => {}
             else => return,
         }
         retry = None;
-        if !*leading.borrow() || roots.listing.is_some() {
+        if !seat.held() || roots.listing.is_some() {
             continue;
         }
         let current = root.borrow().clone();

@@ -3,10 +3,12 @@
 //! As in client-go, clocks of different hosts are never compared: a holder counts as gone when its record has not changed for
 //! the Lease's duration as measured here.
 
-use std::time::{Duration, Instant};
+use tokio::time::{Duration, Instant};
 
 /// How long a holder may be silent.
 pub(super) const DURATION: Duration = Duration::from_secs(15);
+/// How often the holder renews and others look.
+pub(super) const INTERVAL: Duration = Duration::from_secs(3);
 
 /// What a Lease says, in the parts that matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +39,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// The next step of `me`, given what the Lease says now.
-    pub(super) fn evaluate_lease(&mut self, me: &str, record: Option<Record>, now: Instant) -> Step {
+    /// The next step of `me`, given what the Lease says now; none means there is no Lease.
+    pub(super) fn evaluate(&mut self, me: &str, record: Option<Record>, now: Instant) -> Step {
         let Some(record) = record.filter(|record| !record.holder.is_empty()) else { return Step::Take };
         if record.holder == me {
             return Step::Renew;
@@ -71,7 +73,7 @@ mod tests {
             (Some(held("a", 1)), Step::Renew),
             (Some(held("b", 1)), Step::Wait),
         ] {
-            assert_eq!(watch.evaluate_lease("a", record, now), expected);
+            assert_eq!(watch.evaluate("a", record, now), expected);
         }
     }
 
@@ -79,15 +81,27 @@ mod tests {
     fn a_holder_is_replaced_when_it_has_been_silent_as_long_as_it_may() {
         let mut watch = Watch::default();
         let start = Instant::now();
-        let at = |seconds: u64| start + Duration::from_secs(seconds);
         for (record, seconds, expected) in [
-            (Some(held("b", 1)), 0, Step::Wait),
-            (Some(held("b", 2)), 14, Step::Wait),
-            (Some(held("b", 2)), 28, Step::Wait),
-            (Some(held("b", 2)), 29, Step::Take),
-            (Some(held("c", 1)), 30, Step::Wait),
+            (held("b", 1), 0, Step::Wait),
+            (held("b", 2), 14, Step::Wait),
+            (held("b", 2), 28, Step::Wait),
+            (held("b", 2), 29, Step::Take),
+            // A new holder has the whole duration.
+            (held("c", 1), 30, Step::Wait),
+            (held("c", 1), 44, Step::Wait),
+            (held("c", 1), 45, Step::Take),
         ] {
-            assert_eq!(watch.evaluate_lease("a", record, at(seconds)), expected, "after {seconds} s");
+            let now = start + Duration::from_secs(seconds);
+            assert_eq!(watch.evaluate("a", Some(record), now), expected, "after {seconds} s");
         }
+    }
+
+    #[test]
+    fn the_duration_is_what_the_holder_wrote() {
+        let mut watch = Watch::default();
+        let start = Instant::now();
+        let brief = Record { duration: Duration::from_secs(5), ..held("b", 1) };
+        assert_eq!(watch.evaluate("a", Some(brief.clone()), start), Step::Wait);
+        assert_eq!(watch.evaluate("a", Some(brief), start + Duration::from_secs(5)), Step::Take);
     }
 }
