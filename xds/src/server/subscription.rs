@@ -39,6 +39,7 @@ impl Subscription {
     }
 
     pub(super) fn add<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        let before = self.names.len();
         for name in names {
             if name == "*" {
                 self.all = true;
@@ -47,9 +48,12 @@ impl Subscription {
                 self.names.push(hash(name));
             }
         }
-        self.names.sort_unstable();
-        self.names.dedup();
-        self.names.shrink_to_fit();
+        // Most requests acknowledge and subscribe to nothing.
+        if self.names.len() > before {
+            self.names.sort_unstable();
+            self.names.dedup();
+            self.names.shrink_to_fit();
+        }
     }
 
     pub(super) fn remove<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
@@ -61,8 +65,10 @@ impl Subscription {
                 gone.push(hash(name));
             }
         }
-        gone.sort_unstable();
-        self.names.retain(|name| gone.binary_search(name).is_err());
+        if !gone.is_empty() {
+            gone.sort_unstable();
+            self.names.retain(|name| gone.binary_search(name).is_err());
+        }
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
