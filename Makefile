@@ -4,6 +4,8 @@
 CARGO ?= cargo
 # Scenarios of `make e2e`, rows of `make bench`: part of a name, or all.
 ONLY ?=
+# Built at once: each on its own would have other features, and be built anew.
+BENCHED = controlplane proxy samples bench
 
 .PHONY: help demo demo-down test table check e2e bench images charts
 .DEFAULT_GOAL := help
@@ -36,8 +38,8 @@ e2e: ## scenarios on a real cluster: KUBECONFIG's with HUB, else one started her
 	$(CARGO) run --quiet --profile quick-release -p trysail-e2e -- run $(ONLY:%=--only %)
 
 bench: ## side by side with a stock Envoy; writes target/bench/results.json
-	$(CARGO) build --release -p trysail-controlplane -p trysail-proxy -p trysail-samples
-	$(CARGO) run --release -p trysail-bench -- $(ONLY)
+	$(CARGO) build --release --bins $(BENCHED:%=-p trysail-%)
+	$${CARGO_TARGET_DIR:-target}/release/trysail-bench $(ONLY)
 
 images: ## container images as archives in target/images, without Docker; HUB and TAG name them
 	e2e/images build
