@@ -2,16 +2,14 @@
 //!
 //! It runs inside the response's own task, so a push wakes one task and copies once.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
-use futures::Stream;
-use tokio::time::Sleep;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::{FuturesUnordered, Stream, StreamExt as _};
 use tonic::Status;
 use translate::{Client, ProxyNode};
 use xds::ResourceType;
@@ -37,9 +35,8 @@ pub(super) struct AdsStream {
     caller: Option<Caller>,
     requests: Requests,
     proxy: Option<Proxy>,
-    /// Made once, since each registers somewhere.
-    age: Pin<Box<Sleep>>,
-    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Old age, or the end of the process; looked at only when one of them has come.
+    end: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
 /// What is known after the first request.
@@ -66,9 +63,9 @@ impl AdsStream {
     pub(super) fn new(context: Arc<Context>, peer: Peer, caller: Option<Caller>, requests: Requests) -> Self {
         // A tenth more or less, so that a fleet does not come back at once.
         let age = context.max_age.mul_f64(0.9 + 0.2 * rand::random::<f64>());
-        let (age, stop) =
-            (Box::pin(tokio::time::sleep(age)), Box::pin(context.stop.clone().cancelled_owned()));
-        Self { context, peer, caller, requests, proxy: None, age, stop }
+        let stop = context.stop.clone().cancelled_owned();
+        let end = FuturesUnordered::from_iter([tokio::time::sleep(age).boxed(), stop.boxed()]);
+        Self { context, peer, caller, requests, proxy: None, end }
     }
 
     pub(super) fn into_pushes(self) -> impl Stream<Item = Result<Push, Status>> + Send {
@@ -124,8 +121,7 @@ impl AdsStream {
             request = self.requests.message() => Wake::Request(request?.map(Box::new)),
             changed = proxy.registration.slot.changed() => Wake::Snapshot(changed.is_ok()),
             () = pause => Wake::Time,
-            () = self.age.as_mut() => Wake::End,
-            () = self.stop.as_mut() => Wake::End,
+            Some(()) = self.end.next() => Wake::End,
         })
     }
 

@@ -1,16 +1,20 @@
 //! One connection: handshake, HTTP/1 or HTTP/2, and the deadline for its first request.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures::FutureExt as _;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -22,8 +26,10 @@ use super::Peer;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// From the handshake to the first complete request head.
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
+/// A peer that says nothing for so long is probed, by TCP: HTTP/2's pings would set a timer for every frame.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+const PROBES: u32 = 3;
 /// Streams of one connection; a proxy needs two.
 const MAX_STREAMS: u32 = 32;
 const MAX_HEADERS: u32 = 32 << 10;
@@ -37,10 +43,16 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    fn prepare(&self) -> std::io::Result<()> {
+        self.stream.set_nodelay(true)?;
+        let probes = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(PROBE_INTERVAL).with_retries(PROBES);
+        SockRef::from(&self.stream).set_tcp_keepalive(&probes)
+    }
+
     pub(super) async fn serve(self, router: Router, stop: CancellationToken) {
         let address = self.address;
-        if let Err(error) = self.stream.set_nodelay(true) {
-            tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
+        if let Err(error) = self.prepare() {
+            tracing::debug!(%address, %error, "cannot set an option of the socket");
         }
         let Some(tls) = self.tls else {
             let peer = Peer { address, encrypted: false, id: None };
@@ -75,18 +87,23 @@ where
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADERS);
-    let connection = builder.serve_connection(TokioIo::new(io), service);
-    tokio::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = silence(&requested) => return tracing::debug!(%address, "closed: no request in time"),
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    // Polled only when one of them has something to say, not with every frame.
+    let rare = FuturesUnordered::from_iter([
+        tokio::time::sleep(FIRST_REQUEST).map(|()| Rare::Silence).boxed(),
+        stop.cancelled().map(|()| Rare::Stop).boxed(),
+    ]);
+    let mut rare = pin!(rare);
+    let outcome = loop {
+        tokio::select! {
+            outcome = connection.as_mut() => break outcome,
+            Some(event) = rare.next() => match event {
+                Rare::Silence if requested.load(Ordering::Relaxed) => {}
+                Rare::Silence => return tracing::debug!(%address, "closed: no request in time"),
+                Rare::Stop => connection.as_mut().graceful_shutdown(),
+            },
         }
     };
     if let Err(error) = outcome {
@@ -94,10 +111,8 @@ where
     }
 }
 
-/// Ends only if there was no request by its deadline.
-async fn silence(requested: &AtomicBool) {
-    tokio::time::sleep(FIRST_REQUEST).await;
-    if requested.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
-    }
+/// What happens to a connection besides its own frames.
+enum Rare {
+    Silence,
+    Stop,
 }
