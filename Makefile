@@ -20,10 +20,12 @@ demo-down: ## remove all of what demo made
 	$(CARGO) run --quiet --profile quick-release -p trysail-e2e -- demo-down $(DEMO)
 
 test: ## every unit and integration test, and the local mesh of real processes
+	scripts/tools
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
 
 table: ## what rules do to requests, on our proxy and on a stock Envoy; ONLY=words of a file's name or a row's title
+	scripts/tools
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace --test table -- $(ONLY)
 
@@ -38,6 +40,7 @@ e2e: ## scenarios on a real cluster: KUBECONFIG's with HUB, else one started her
 	$(CARGO) run --quiet --profile quick-release -p trysail-e2e -- run $(ONLY:%=--only %)
 
 bench: ## side by side with a stock Envoy; writes target/bench/results.json
+	scripts/tools nginx wrk
 	$(CARGO) build --release --bins $(BENCHED:%=-p trysail-%)
 	$${CARGO_TARGET_DIR:-target}/release/trysail-bench $(ONLY)
 
