@@ -105,17 +105,11 @@ impl<'a> ClusterName<'a> {
 
     /// Reads `direction|port|subset|host`.
     pub fn parse(name: &'a str) -> Result<Self, NameError> {
-        let error =
-            || NameError { kind: "cluster", name: name.to_owned(), form: "direction|port|subset|host" };
-        let mut parts = name.splitn(4, '|');
-        let mut next = || parts.next().ok_or_else(error);
-        let direction = match next()? {
-            "outbound" => Direction::Outbound,
-            "inbound" => Direction::Inbound,
-            _ => return Err(error()),
-        };
-        let port = next()?.parse().map_err(|_| error())?;
-        Ok(Self { direction, port, subset: next()?, host: next()? })
+        Self::split(name, "|").ok_or_else(|| NameError {
+            kind: "cluster",
+            name: name.to_owned(),
+            form: "direction|port|subset|host",
+        })
     }
 
     /// The name a client puts into SNI when it speaks Istio's mutual TLS:
@@ -126,16 +120,22 @@ impl<'a> ClusterName<'a> {
 
     /// Reads what [`ClusterName::sni`] wrote.
     pub fn parse_sni(sni: &'a str) -> Result<Self, NameError> {
-        let error = || NameError { kind: "SNI", name: sni.to_owned(), form: "direction_.port_.subset_.host" };
-        let mut parts = sni.splitn(4, "_.");
-        let mut next = || parts.next().ok_or_else(error);
-        let direction = match next()? {
+        Self::split(sni, "_.").ok_or_else(|| NameError {
+            kind: "SNI",
+            name: sni.to_owned(),
+            form: "direction_.port_.subset_.host",
+        })
+    }
+
+    fn split(name: &'a str, separator: &str) -> Option<Self> {
+        let mut parts = name.splitn(4, separator);
+        let direction = match parts.next()? {
             "outbound" => Direction::Outbound,
             "inbound" => Direction::Inbound,
-            _ => return Err(error()),
+            _ => return None,
         };
-        let port = next()?.parse().map_err(|_| error())?;
-        Ok(Self { direction, port, subset: next()?, host: next()? })
+        let port = parts.next()?.parse().ok()?;
+        Some(Self { direction, port, subset: parts.next()?, host: parts.next()? })
     }
 }
 

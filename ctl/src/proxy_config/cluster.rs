@@ -1,6 +1,7 @@
 //! `proxy-config cluster`: the services a proxy knows.
 
 use serde_json::Value;
+use xds::names::ClusterName;
 
 use super::{origin, resources, text};
 use crate::table::Columns;
@@ -18,10 +19,10 @@ pub struct Filter<'a> {
     pub direction: Option<&'a str>,
 }
 
-/// The parts of a cluster name; a name without parts is its own service name.
+/// The columns that a cluster's name gives; a name without parts is its own service name.
 struct Name<'a> {
     direction: &'a str,
-    port: &'a str,
+    port: Option<u16>,
     subset: &'a str,
     fqdn: &'a str,
 }
@@ -29,11 +30,14 @@ struct Name<'a> {
 impl<'a> Name<'a> {
     fn of(cluster: &'a Value) -> Self {
         let name = text(cluster, "/name");
-        match name.split('|').collect::<Vec<_>>().as_slice() {
-            [direction, port, subset, fqdn] => {
-                Self { direction, port, subset: if subset.is_empty() { "-" } else { subset }, fqdn }
-            }
-            _ => Self { direction: "-", port: "-", subset: "-", fqdn: name },
+        match ClusterName::parse(name) {
+            Ok(ClusterName { direction, port, subset, host }) => Self {
+                direction: direction.as_str(),
+                port: Some(port),
+                subset: if subset.is_empty() { "-" } else { subset },
+                fqdn: host,
+            },
+            Err(_) => Self { direction: "-", port: None, subset: "-", fqdn: name },
         }
     }
 }
@@ -41,7 +45,7 @@ impl<'a> Name<'a> {
 impl Filter<'_> {
     fn matches(&self, name: &Name<'_>) -> bool {
         self.fqdn.is_none_or(|fqdn| name.fqdn.to_lowercase().contains(&fqdn.to_lowercase()))
-            && self.port.is_none_or(|port| port.to_string() == name.port)
+            && self.port.is_none_or(|port| name.port == Some(port))
             && self.subset.is_none_or(|subset| name.subset.contains(subset))
             && self.direction.is_none_or(|direction| direction.eq_ignore_ascii_case(name.direction))
     }
@@ -54,7 +58,7 @@ pub fn select<'a>(dump: &'a Value, filter: &Filter<'_>) -> Vec<&'a Value> {
     clusters.retain(|cluster| filter.matches(&Name::of(cluster)));
     clusters.sort_by_key(|cluster| {
         let name = Name::of(cluster);
-        (name.fqdn, name.subset, name.port.parse::<u16>().unwrap_or(0), name.direction)
+        (name.fqdn, name.subset, name.port, name.direction)
     });
     clusters
 }
@@ -70,7 +74,8 @@ pub fn table(clusters: &[&Value]) -> Columns {
             "" => "STATIC",
             kind => kind,
         };
-        columns.row(&[name.fqdn, name.port, name.subset, name.direction, kind, &origin(cluster)]);
+        let port = name.port.map_or_else(|| "-".to_owned(), |port| port.to_string());
+        columns.row(&[name.fqdn, &port, name.subset, name.direction, kind, &origin(cluster)]);
     }
     columns
 }
