@@ -105,8 +105,8 @@ fn finish<T: DeserializeOwned>(
     })
 }
 
-/// The API server drops nulls that a schema doesn't allow; so do we.
-fn drop_nulls(value: &mut Value) {
+/// Takes out fields that are null. The API server drops those that a schema doesn't allow; so do we.
+pub fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|_, field| !field.is_null());

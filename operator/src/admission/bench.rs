@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crds::Problem;
 use kube::{Api, Client, api::ListParams, core::DynamicObject};
 use serde_json::Value;
-use webhook::{Judge, validate::FieldError};
+use webhook::Judge;
 
 use crate::{Release, judge, reconcile};
 
@@ -41,12 +42,9 @@ impl Bench {
 }
 
 impl Judge for Bench {
-    async fn objections(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    async fn objections(&self, object: &Value, old: Option<&Value>) -> Vec<Problem> {
         let others = self.others().await;
         judge::objections(object, old, &others, &self.release)
-            .into_iter()
-            .map(|problem| FieldError { field: problem.field, message: problem.message })
-            .collect()
     }
 }
 

@@ -1,12 +1,13 @@
 //! `/validate`: an object in, errors and warnings out.
 
+use crds::Problem;
 use serde_json::Value;
 
 use super::{
     ValidationMetrics,
     review::{Answer, Request},
 };
-use crate::validate::{FieldError, validate};
+use crate::validate::validate;
 
 /// kubectl shows 256 characters of a warning, and a few warnings.
 const LONGEST_WARNING: usize = 256;
@@ -15,13 +16,12 @@ const MOST_WARNINGS: usize = 20;
 /// Judges an object by more than the object itself.
 pub trait Judge: Clone + Send + Sync + 'static {
     /// What speaks against an object that is valid by itself; `old` is the object it replaces.
-    fn objections(&self, object: &Value, old: Option<&Value>)
-    -> impl Future<Output = Vec<FieldError>> + Send;
+    fn objections(&self, object: &Value, old: Option<&Value>) -> impl Future<Output = Vec<Problem>> + Send;
 }
 
 /// An object that is valid by itself is valid.
 impl Judge for () {
-    async fn objections(&self, _: &Value, _: Option<&Value>) -> Vec<FieldError> {
+    async fn objections(&self, _: &Value, _: Option<&Value>) -> Vec<Problem> {
         Vec::new()
     }
 }

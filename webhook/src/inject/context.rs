@@ -131,25 +131,13 @@ impl InjectContext {
 
 fn yaml<T: DeserializeOwned + Default>(key: &'static str, text: &str) -> Result<T, ContextError> {
     let refuse = |problem: String| ContextError::Injector { key, problem };
-    let value: Value = serde_saphyr::from_str(text).map_err(|error| refuse(error.to_string()))?;
+    let mut value: Value = serde_saphyr::from_str(text).map_err(|error| refuse(error.to_string()))?;
     if value.is_null() {
         return Ok(T::default());
     }
-    let mut value = value;
-    drop_nulls(&mut value);
+    // Helm writes `alwaysInjectSelector:` with nothing behind it; that is as good as absent.
+    crds::drop_nulls(&mut value);
     T::deserialize(value).map_err(|error| refuse(error.to_string()))
-}
-
-/// Helm writes `alwaysInjectSelector:` with nothing behind it; that is as good as absent.
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
 }
 
 /// Templates are pods in YAML. Istio's own `sidecar` and `gateway` are built in, so their text is not looked at.

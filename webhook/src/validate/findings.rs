@@ -2,24 +2,7 @@
 
 use std::fmt;
 
-/// One reason why an object is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldError {
-    /// Path of the field, such as `spec.http[0].route[1].weight`.
-    pub field: String,
-    /// What is wrong, and what would be right.
-    pub message: String,
-}
-
-impl fmt::Display for FieldError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.field.is_empty() {
-            f.write_str(&self.message)
-        } else {
-            write!(f, "{}: {}", self.field, self.message)
-        }
-    }
-}
+use crds::Problem;
 
 /// A person mends a few things at a time; the answer to a hostile object stays small.
 const MOST: usize = 50;
@@ -27,14 +10,14 @@ const MOST: usize = 50;
 /// Errors and warnings found so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub(super) errors: Vec<FieldError>,
+    pub(super) errors: Vec<Problem>,
     pub(super) warnings: Vec<String>,
 }
 
 impl Findings {
     pub(super) fn error(&mut self, at: &At, message: impl Into<String>) {
         if self.errors.len() < MOST {
-            self.errors.push(FieldError { field: at.0.clone(), message: message.into() });
+            self.errors.push(Problem { field: at.0.clone(), message: message.into() });
         }
     }
 

@@ -90,11 +90,7 @@ fn request(at: &At, condition: &HttpMatchRequest, found: &mut Findings) {
     for (name, parameter) in &condition.query_params {
         matching::string(&at.key("queryParams", name), Some(parameter), found);
     }
-    if let Some(port) = condition.port.filter(|port| *port != 0) {
-        found.check(&at.field("port"), names::port(port));
-    }
-    names::label_map(at, "sourceLabels", &condition.source_labels, found);
-    names::gateways(at, &condition.gateways, found);
+    names::clients(at, condition.port, &condition.source_labels, &condition.gateways, found);
     if let Some(namespace) = condition.source_namespace.as_deref().filter(|name| !name.is_empty()) {
         found.error_if(
             !names::is_label(namespace),

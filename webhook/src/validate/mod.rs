@@ -23,6 +23,7 @@ mod virtual_service;
 mod workload_entry;
 
 use crds::{
+    Problem,
     mesh::MeshInstall,
     networking::{DestinationRule, Gateway, ServiceEntry, Sidecar, VirtualService, WorkloadEntry},
     security::PeerAuthentication,
@@ -30,14 +31,13 @@ use crds::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use self::findings::FieldError;
 use self::findings::{At, Findings};
 
 /// What is to be said about an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Why it is refused; it is accepted when there is none.
-    pub errors: Vec<FieldError>,
+    pub errors: Vec<Problem>,
     /// What will probably surprise.
     pub warnings: Vec<String>,
 }

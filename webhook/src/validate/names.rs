@@ -8,11 +8,15 @@ type Checked = Result<(), String>;
 
 /// A DNS label; Istio allows upper case.
 pub(super) fn is_label(text: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    is_word(text, "-")
+}
+
+/// Letters and digits, and these `others` between them.
+fn is_word(text: &str, others: &str) -> bool {
     text.len() <= 63
-        && edge(text.chars().next())
-        && edge(text.chars().last())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
 
 /// A first label: `*`, `*name`, `*-name` or `name`.
@@ -140,15 +144,24 @@ pub(super) fn protocol(name: Option<&str>) -> Checked {
     }
 }
 
+/// What every match of a VirtualService may ask of a client: the port it calls, its labels, the gateway it came through.
+pub(super) fn clients(
+    at: &At,
+    port_number: Option<u32>,
+    labels: &BTreeMap<String, String>,
+    listed: &[String],
+    found: &mut Findings,
+) {
+    if let Some(number) = port_number.filter(|number| *number != 0) {
+        found.check(&at.field("port"), port(number));
+    }
+    label_map(at, "sourceLabels", labels, found);
+    gateways(at, listed, found);
+}
+
 /// Labels that pods could have.
 pub(super) fn label_map(at: &At, name: &str, labels: &BTreeMap<String, String>, found: &mut Findings) {
-    let word = |text: &str| {
-        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-        text.len() <= 63
-            && edge(text.chars().next())
-            && edge(text.chars().last())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
+    let word = |text: &str| is_word(text, "-_.");
     for (key, value) in labels {
         let (prefix, key_name) = key.split_once('/').map_or((None, key.as_str()), |(p, n)| (Some(p), n));
         let at = at.key(name, key);

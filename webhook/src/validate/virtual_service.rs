@@ -132,20 +132,12 @@ fn tls_match(at: &At, condition: &TlsMatchAttributes, spec: &VirtualServiceSpec,
         }
     }
     subnets(at, &condition.destination_subnets, found);
-    if let Some(port) = condition.port.filter(|port| *port != 0) {
-        found.check(&at.field("port"), names::port(port));
-    }
-    names::label_map(at, "sourceLabels", &condition.source_labels, found);
-    names::gateways(at, &condition.gateways, found);
+    names::clients(at, condition.port, &condition.source_labels, &condition.gateways, found);
 }
 
 fn tcp_match(at: &At, condition: &L4MatchAttributes, found: &mut Findings) {
     subnets(at, &condition.destination_subnets, found);
-    if let Some(port) = condition.port.filter(|port| *port != 0) {
-        found.check(&at.field("port"), names::port(port));
-    }
-    names::label_map(at, "sourceLabels", &condition.source_labels, found);
-    names::gateways(at, &condition.gateways, found);
+    names::clients(at, condition.port, &condition.source_labels, &condition.gateways, found);
 }
 
 fn subnets(at: &At, subnets: &[String], found: &mut Findings) {

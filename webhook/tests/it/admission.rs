@@ -16,9 +16,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tower::ServiceExt;
-use webhook::{
-    Judge, Metrics, ValidationMetrics, WebhookState, router, validate::FieldError, validation_router,
-};
+use webhook::{Judge, Metrics, ValidationMetrics, WebhookState, router, validation_router};
 
 use crate::support::{container, injector};
 
@@ -147,9 +145,9 @@ async fn objects_are_judged_with_warnings() {
 struct Taken(&'static str);
 
 impl Judge for Taken {
-    async fn objections(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    async fn objections(&self, object: &Value, old: Option<&Value>) -> Vec<crds::Problem> {
         let taken = old.is_none() && object["metadata"]["name"] == self.0;
-        let objection = FieldError { field: "metadata.name".into(), message: "is taken".into() };
+        let objection = crds::Problem { field: "metadata.name".into(), message: "is taken".into() };
         taken.then_some(objection).into_iter().collect()
     }
 }
