@@ -69,7 +69,7 @@ impl Object {
         let kind = text(&document, "/kind").ok_or(ModelError::NotAnObject("kind"))?;
         let name = text(&document, "/metadata/name").ok_or(ModelError::NotAnObject("metadata.name"))?;
         let namespace = text(&document, "/metadata/namespace").unwrap_or_else(|| "default".to_owned());
-        if !matches!(kind.as_str(), "Namespace" | "Node") {
+        if Kind::named(&kind).is_none_or(Kind::is_namespaced) {
             document["metadata"]["namespace"] = namespace.clone().into();
         }
         let name = format!("{namespace}/{name}");

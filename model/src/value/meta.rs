@@ -65,6 +65,33 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Those that are kinds in YAML too.
+    const NAMED: [Self; 13] = [
+        Self::Namespace,
+        Self::Node,
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Secret,
+        Self::VirtualService,
+        Self::DestinationRule,
+        Self::Gateway,
+        Self::ServiceEntry,
+        Self::WorkloadEntry,
+        Self::Sidecar,
+        Self::PeerAuthentication,
+    ];
+
+    /// The kind that is written so in YAML.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMED.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether its objects are in a namespace.
+    pub fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Namespace | Self::Node)
+    }
+
     /// The `kind` as written in YAML.
     pub fn as_str(self) -> &'static str {
         match self {

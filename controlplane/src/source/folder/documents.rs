@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use model::{Event, Key, Object};
+use model::{Event, Key, Kind, Object};
 use serde_json::Value;
 
 use super::super::Problems;
@@ -205,31 +205,9 @@ fn object(value: Value) -> Result<Option<Object>, (Option<Key>, String)> {
 
 /// The key that a broken object would have.
 fn key_of(value: &Value) -> Option<Key> {
-    use model::Kind::{
-        DestinationRule, EndpointSlice, Gateway, Namespace, Node, PeerAuthentication, Pod, Secret, Service,
-        ServiceEntry, Sidecar, VirtualService, WorkloadEntry,
-    };
-    const KINDS: [model::Kind; 13] = [
-        Namespace,
-        Node,
-        Pod,
-        Service,
-        EndpointSlice,
-        Secret,
-        VirtualService,
-        DestinationRule,
-        Gateway,
-        ServiceEntry,
-        WorkloadEntry,
-        Sidecar,
-        PeerAuthentication,
-    ];
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
-    let kind = KINDS.into_iter().find(|kind| Some(kind.as_str()) == text("/kind"))?;
-    let namespace = match kind {
-        Namespace | Node => "",
-        _ => text("/metadata/namespace").unwrap_or("default"),
-    };
+    let kind = Kind::named(text("/kind")?)?;
+    let namespace = if kind.is_namespaced() { text("/metadata/namespace").unwrap_or("default") } else { "" };
     Some(Key::new(kind, namespace, text("/metadata/name")?))
 }
 
