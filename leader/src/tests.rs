@@ -98,6 +98,17 @@ fn replica(api: &FakeApi, me: &str) -> Replica {
     Replica { seat, stop, election: tokio::spawn(election) }
 }
 
+/// One replica that has the Lease for a minute already, and one that waits for it.
+async fn holder_and_other() -> (FakeApi, Replica, Replica) {
+    let api = FakeApi::default();
+    let mut first = replica(&api, "a");
+    seconds(first.seat.won()).await;
+    let second = replica(&api, "b");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(first.seat.held() && !second.seat.held());
+    (api, first, second)
+}
+
 /// Seconds until `event`, which comes within the hour.
 async fn seconds(event: impl Future<Output = ()>) -> f64 {
     let start = Instant::now();
@@ -118,13 +129,7 @@ async fn of_replicas_that_start_together_one_acts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_given_up_at_the_end_and_taken_by_the_next() {
-    let api = FakeApi::default();
-    let mut first = replica(&api, "a");
-    seconds(first.seat.won()).await;
-    let mut second = replica(&api, "b");
-    tokio::time::sleep(Duration::from_mins(1)).await;
-    assert!(first.seat.held() && !second.seat.held());
-
+    let (api, first, mut second) = holder_and_other().await;
     first.stop.send(()).unwrap();
     first.election.await.unwrap();
     assert!(!first.seat.held());
@@ -135,11 +140,7 @@ async fn a_lease_is_given_up_at_the_end_and_taken_by_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_whose_holder_died_is_taken_when_it_has_expired() {
-    let api = FakeApi::default();
-    let mut first = replica(&api, "a");
-    seconds(first.seat.won()).await;
-    let mut second = replica(&api, "b");
-    tokio::time::sleep(Duration::from_mins(1)).await;
+    let (_, mut first, mut second) = holder_and_other().await;
     first.election.abort();
     seconds(first.seat.lost()).await;
     let waited = seconds(second.seat.won()).await;

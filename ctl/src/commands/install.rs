@@ -2,7 +2,7 @@
 //!
 //! In: flags and files. Out: an applied MeshInstall that has become Ready, or what stopped it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +10,7 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::read;
 use crate::cluster::{Cluster, Connection};
 use crate::manifests;
 use crate::progress::Progress;
@@ -102,14 +103,8 @@ fn judge(install: &Value) -> Result<()> {
     Ok(())
 }
 
-fn spec_of(path: &PathBuf) -> Result<Value> {
-    let text = if path.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(path)
-    };
-    let text = text.with_context(|| format!("reading {}", path.display()))?;
-    let object: Value = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
+fn spec_of(path: &Path) -> Result<Value> {
+    let object: Value = serde_saphyr::from_str(&read(path)?).with_context(|| path.display().to_string())?;
     match object.get("kind").and_then(Value::as_str) {
         Some("MeshInstall" | "IstioOperator") => Ok(object.get("spec").cloned().unwrap_or_default()),
         kind => bail!(

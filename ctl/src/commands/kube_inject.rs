@@ -1,12 +1,13 @@
 //! `trysailctl kube-inject`: the sidecar added to a file, by the same function that the webhook runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use webhook::inject::{InjectContext, ServerVersion, inject_document};
 
+use super::read;
 use crate::cluster::{Cluster, Connection};
 
 /// Adds the sidecar to the workloads of a file.
@@ -69,15 +70,6 @@ pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String
         }
         None => Ok(injected),
     }
-}
-
-fn read(path: &Path) -> Result<String> {
-    let text = if path.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(path)
-    };
-    text.with_context(|| format!("reading {}", path.display()))
 }
 
 async fn from_cluster(connection: &Connection, revision: &str) -> Result<Texts> {

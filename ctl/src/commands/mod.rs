@@ -9,6 +9,20 @@ pub mod uninstall;
 pub mod verify_install;
 pub mod version;
 
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// The text of a file; `-` is standard input.
+fn read(path: &Path) -> anyhow::Result<String> {
+    let text = if path.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    text.with_context(|| format!("reading {}", path.display()))
+}
+
 /// How a command prints what it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {

@@ -8,6 +8,8 @@ mod load;
 mod tcp;
 mod websocket;
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use clap::Subcommand;
 use http::{HeaderName, HeaderValue};
@@ -49,6 +51,16 @@ fn print(value: &impl Serialize) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, value)?;
     Ok(writeln!(out)?)
+}
+
+/// A conversation that may take no longer than `limit`.
+async fn within<T>(
+    limit: Duration,
+    conversation: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::time::timeout(limit, conversation)
+        .await
+        .with_context(|| format!("the conversation took more than {limit:?}"))?
 }
 
 fn header(text: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {

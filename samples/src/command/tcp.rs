@@ -12,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::print;
+use super::{print, within};
 use crate::{
     body::{self, Checksum},
     units,
@@ -50,11 +50,7 @@ struct Conversation {
 
 impl Tcp {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let timeout = self.timeout;
-        let conversation = tokio::time::timeout(timeout, self.converse())
-            .await
-            .with_context(|| format!("the conversation took more than {timeout:?}"))??;
-        print(&conversation)
+        print(&within(self.timeout, self.converse()).await?)
     }
 
     async fn converse(self) -> anyhow::Result<Conversation> {

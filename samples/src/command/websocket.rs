@@ -8,7 +8,7 @@ use futures::{SinkExt as _, StreamExt as _};
 use serde::Serialize;
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
-use super::print;
+use super::{print, within};
 use crate::units;
 
 /// The command.
@@ -39,11 +39,7 @@ struct Conversation {
 
 impl Ws {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let timeout = self.timeout;
-        let conversation = tokio::time::timeout(timeout, self.converse())
-            .await
-            .with_context(|| format!("the conversation took more than {timeout:?}"))??;
-        print(&conversation)
+        print(&within(self.timeout, self.converse()).await?)
     }
 
     async fn converse(self) -> anyhow::Result<Conversation> {
