@@ -150,16 +150,27 @@ impl ClusterState {
             let text = |pointer: &str| service.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
             let (name, home, address) =
                 (text("/metadata/name"), text("/metadata/namespace"), text("/spec/clusterIP"));
-            if address.is_empty() || address == "None" {
-                continue;
-            }
             let short = if home == namespace { name } else { "" };
-            let _ = writeln!(
-                hosts,
-                "{address} {name}.{home}.svc.cluster.local {name}.{home}.svc {name}.{home} {short}"
-            );
+            let addresses = match address {
+                "None" => self.endpoints(home, name),
+                "" => Vec::new(),
+                one => vec![one],
+            };
+            for address in addresses {
+                let _ = writeln!(
+                    hosts,
+                    "{address} {name}.{home}.svc.cluster.local {name}.{home}.svc {name}.{home} {short}"
+                );
+            }
         }
         hosts
+    }
+
+    /// Addresses of a headless Service, which are what its name means.
+    fn endpoints(&self, namespace: &str, service: &str) -> Vec<&str> {
+        let slice = self.get("EndpointSlice", namespace, &format!("{service}-local"));
+        let endpoints = slice.and_then(|slice| slice["endpoints"].as_array()).into_iter().flatten();
+        endpoints.filter_map(|endpoint| endpoint.pointer("/addresses/0")?.as_str()).collect()
     }
 
     fn path(&self, (kind, namespace, name): &Key) -> PathBuf {

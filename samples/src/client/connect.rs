@@ -10,10 +10,11 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+    version::{TLS12, TLS13},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -32,6 +33,10 @@ pub struct Route {
     pub http2: bool,
     /// For `https`: trust only the certificates in this PEM text. Without it, any.
     pub trust: Option<String>,
+    /// For `https`: certificates and key, in PEM, for a server that asks for them.
+    pub identity: Option<String>,
+    /// For `https`: this version of TLS only, `1.2` or `1.3`.
+    pub version: Option<String>,
     /// For `https`: the server name to ask for, instead of the URL's host.
     pub server_name: Option<String>,
 }
@@ -93,12 +98,21 @@ impl Sender {
         matches!(self, Self::Http2(_))
     }
 
-    /// Whether another request may be sent now.
+    /// Whether the connection is still there.
     pub(super) fn is_open(&self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_ready(),
-            Self::Http2(sender) => sender.is_ready(),
+            Self::Http1(sender) => !sender.is_closed(),
+            Self::Http2(sender) => !sender.is_closed(),
         }
+    }
+
+    /// Waits until another request may be sent, which is a moment after an answer's end. False: it never may.
+    pub(super) async fn ready(&mut self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.ready().await,
+            Self::Http2(sender) => sender.ready().await,
+        }
+        .is_ok()
     }
 
     pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
@@ -115,20 +129,30 @@ impl Sender {
 
 fn config(route: &Route) -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
+    let versions: &[&SupportedProtocolVersion] = match route.version.as_deref() {
+        Some("1.2") => &[&TLS12],
+        Some("1.3") => &[&TLS13],
+        _ => rustls::DEFAULT_VERSIONS,
+    };
     let builder =
-        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let mut config = match &route.trust {
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
+    let builder = match &route.trust {
         Some(pem) => {
             let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
                 roots.add(certificate.context("reading the certificates to trust")?)?;
             }
-            builder.with_root_certificates(roots).with_no_client_auth()
+            builder.with_root_certificates(roots)
         }
-        None => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-            .with_no_client_auth(),
+        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))),
+    };
+    let mut config = match &route.identity {
+        Some(pem) => {
+            let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+            let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).context("reading the key")?;
+            builder.with_client_auth_cert(chain.context("reading the certificates")?, key)?
+        }
+        None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![if route.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
     Ok(config)

@@ -86,7 +86,7 @@ pub struct Answer {
     pub status: u16,
     /// The protocol that the answer came by.
     pub protocol: String,
-    /// Headers by name, the last value of each.
+    /// Headers by name; several values are joined with a comma.
     pub headers: BTreeMap<String, String>,
     /// The whole body's digest.
     pub body: Digest,
@@ -108,11 +108,21 @@ impl Answer {
         let text = serde_json::from_slice(&kept)
             .or_else(|_| String::from_utf8(kept).map(serde_json::Value::String))
             .unwrap_or_default();
-        let text_of = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let mut headers = BTreeMap::<String, String>::new();
+        for (name, value) in &parts.headers {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            headers
+                .entry(name.to_string())
+                .and_modify(|joined| {
+                    joined.push_str(", ");
+                    joined.push_str(&value);
+                })
+                .or_insert_with(|| value.into_owned());
+        }
         Ok(Self {
             status: parts.status.as_u16(),
             protocol: format!("{:?}", parts.version),
-            headers: parts.headers.iter().map(|(name, value)| (name.to_string(), text_of(value))).collect(),
+            headers,
             body: digest,
             text,
             milliseconds: started.elapsed().as_millis() as u64,

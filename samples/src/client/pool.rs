@@ -33,6 +33,9 @@ impl Pool {
                 Some(sender) => (sender, false),
                 None => (Sender::open(&template.uri, &self.route).await?, true),
             };
+            if !fresh && !sender.ready().await {
+                continue;
+            }
             match sender.send(template.request(sender.is_http2())?).await {
                 Ok(response) => {
                     let answer = Answer::read(response, started).await?;

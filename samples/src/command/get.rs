@@ -36,9 +36,15 @@ pub(super) struct Target {
     /// Connect to this `host:port` instead of the URL's
     #[arg(long)]
     connect_to: Option<String>,
-    /// Trust only the certificates in this file; without it, any
-    #[arg(long)]
-    cacert: Option<std::path::PathBuf>,
+    /// Trust only these certificates, in PEM or in a file of it; without it, any
+    #[arg(long, allow_hyphen_values = true)]
+    cacert: Option<String>,
+    /// Certificate and key to show to a server that asks, in PEM or in a file of it
+    #[arg(long, allow_hyphen_values = true)]
+    identity: Option<String>,
+    /// Speak this version of TLS only
+    #[arg(long, value_parser = ["1.2", "1.3"])]
+    tls: Option<String>,
     /// The TLS server name to ask for
     #[arg(long)]
     sni: Option<String>,
@@ -62,13 +68,18 @@ impl Target {
     }
 
     pub(super) fn route(&self) -> anyhow::Result<Route> {
-        let read = |path: &std::path::PathBuf| {
-            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+        let read = |written: &String| {
+            if written.starts_with("-----BEGIN") {
+                return Ok(written.clone());
+            }
+            std::fs::read_to_string(written).with_context(|| format!("reading {written}"))
         };
         Ok(Route {
             connect_to: self.connect_to.clone(),
             http2: self.http2,
             trust: self.cacert.as_ref().map(read).transpose()?,
+            identity: self.identity.as_ref().map(read).transpose()?,
+            version: self.tls.clone(),
             server_name: self.sni.clone(),
         })
     }
@@ -82,6 +93,9 @@ pub struct Get {
     /// How many requests
     #[arg(long, default_value_t = 1)]
     count: u64,
+    /// Send all of them at the same time, on connections of their own
+    #[arg(long)]
+    at_once: bool,
     /// Fail unless the answer is so many bytes of the pattern
     #[arg(long, value_parser = units::size)]
     expect_bytes: Option<u64>,
@@ -95,6 +109,13 @@ impl Get {
     /// Sends the requests and hands each answer on.
     pub(super) async fn each(self, mut see: impl FnMut(Answer) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let (template, pool) = (self.target.template()?, Pool::new(self.target.route()?));
+        if self.at_once {
+            let all = (0..self.count).map(|_| pool.send(&template, self.target.timeout));
+            for answer in futures::future::try_join_all(all).await? {
+                see(answer)?;
+            }
+            return Ok(());
+        }
         for _ in 0..self.count {
             let answer = pool.send(&template, self.target.timeout).await?;
             let received = answer.body.clone();

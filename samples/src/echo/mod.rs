@@ -4,6 +4,7 @@
 //! on another port in TLS; two more ports speak TCP, one of them first.
 
 mod grpc;
+mod kept;
 mod report;
 mod streams;
 mod tcp;
@@ -12,7 +13,7 @@ mod websocket;
 
 use std::sync::Arc;
 
-use axum::{Router, routing::any};
+use axum::{Extension, Router, routing::any};
 
 pub use self::report::Report;
 use crate::{
@@ -71,7 +72,9 @@ pub fn router(identity: Arc<Identity>) -> Router {
     Router::new()
         .route("/ws", any(websocket::upgrade))
         .route("/mirror", any(streams::mirror))
+        .route("/kept/{name}", any(kept::answer))
         .merge(grpc::router(Arc::clone(&identity)))
         .fallback(report::answer)
+        .layer(Extension(Arc::new(kept::Kept::default())))
         .with_state(identity)
 }

@@ -12,12 +12,16 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::kept::Kept;
 use crate::{
     body::{self, Digest},
     identity::Identity,
     serve::Connection,
     units,
 };
+
+/// The name under which a request is kept, see [`super::kept`].
+const KEEP: &str = "x-echo-keep";
 
 /// What the echo says that it received.
 #[derive(Serialize)]
@@ -49,6 +53,7 @@ pub(super) struct Wish {
 pub(super) async fn answer(
     State(identity): State<Arc<Identity>>,
     connection: Option<Extension<Connection>>,
+    Extension(kept): Extension<Arc<Kept>>,
     Query(wish): Query<Wish>,
     request: Request,
 ) -> Response {
@@ -61,13 +66,14 @@ pub(super) async fn answer(
     let Ok((digest, _)) = body::drain(received, 0).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
+    let report = report(&identity, &parts, connection.map(|Extension(known)| known), digest);
+    if let Some(Ok(name)) = parts.headers.get(KEEP).map(HeaderValue::to_str) {
+        kept.keep(name, serde_json::to_value(&report).unwrap_or_default());
+    }
     tokio::time::sleep(delay).await;
     let mut response = match bytes {
         Some(length) => download(length).await,
-        None => {
-            let report = report(&identity, &parts, connection.map(|Extension(known)| known), digest);
-            Json(report).into_response()
-        }
+        None => Json(report).into_response(),
     };
     *response.status_mut() = wish.status.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or_default();
     for (name, value) in [("x-echo-pod", &identity.pod), ("x-echo-version", &identity.version)] {

@@ -9,7 +9,7 @@ use crate::LocalMesh;
 /// Where the clients are.
 pub(super) const CLIENTS: &str = "table";
 /// What the access log says of a request; the first field is the request's id.
-const LOG_FORMAT: &str = "TABLE|%REQ(X-TABLE)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%UPSTREAM_CLUSTER_RAW%|%ROUTE_NAME%|%RESPONSE_CODE_DETAILS%\n";
+const LOG_FORMAT: &str = "TABLE|%REQ(X-TABLE)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%UPSTREAM_CLUSTER_RAW%\t%ROUTE_NAME%\t%RESPONSE_CODE_DETAILS%\n";
 /// Versions of the server that answers all rows.
 pub(super) const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
 
@@ -140,6 +140,7 @@ pub(super) fn sentinel() -> Vec<Value> {
             "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta,
             "spec": {
                 "hosts": ["sentinel.sentinel.svc.cluster.local", "sentinel.sentinel"], "gateways": ["mesh", "sentinel"],
+                "exportTo": ["*"],
                 "http": [{ "directResponse": { "status": 200, "body": { "string": "there" } } }],
             },
         }),

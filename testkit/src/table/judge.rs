@@ -1,6 +1,6 @@
 //! Says what is wrong with an observation, and where two data planes differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use super::{
@@ -37,11 +37,27 @@ pub(super) fn problems(request: &Request, found: &Observation) -> Vec<String> {
         let versions = answers.all.iter().map(|answer| answer.version().to_owned());
         problems.shares("answered by", wanted, versions, expect.within);
     }
+    if expect.same_server && servers(found).len() != 1 {
+        problems.add("not one server", &format!("{:?}", servers(found)));
+    }
+    if let Some(wanted) = expect.servers.filter(|wanted| *wanted != servers(found).len()) {
+        problems.add(&format!("servers not {wanted}"), &format!("{:?}", servers(found)));
+    }
+    let connections: BTreeSet<String> =
+        answers.all.iter().map(|answer| answer.seen["source"].to_string()).collect();
+    let connections = connections.len() as u64;
+    if expect.connections.as_ref().is_some_and(|wanted| !wanted.contains(connections)) {
+        problems.add("number of connections not as expected", &connections);
+    }
     for answer in &answers.all {
         judge_answer(expect, answer, &mut problems);
     }
     judge_log(expect, &found.logged, &mut problems);
     problems.0
+}
+
+fn servers(found: &Observation) -> BTreeSet<&str> {
+    found.answers.all.iter().map(Answer::version).collect()
 }
 
 fn judge_answer(expect: &Expect, answer: &Answer, problems: &mut Problems) {
@@ -53,6 +69,10 @@ fn judge_answer(expect: &Expect, answer: &Answer, problems: &mut Problems) {
         expect.took.filter(|[least, most]| !(least..=most).contains(&&answer.milliseconds))
     {
         problems.add(&format!("took not {least} to {most} ms"), &answer.milliseconds);
+    }
+    let kept = answer.seen["kept"].as_u64();
+    if expect.kept.as_ref().is_some_and(|wanted| !kept.is_some_and(|kept| wanted.contains(kept))) {
+        problems.add("number of kept requests not as expected", &answer.seen["kept"]);
     }
     if let Some(seen) = &expect.seen {
         judge_seen(seen, answer, problems);
@@ -84,9 +104,14 @@ fn judge_seen(expect: &Seen, answer: &Answer, problems: &mut Problems) {
 }
 
 fn judge_log(expect: &Expect, lines: &[Logged], problems: &mut Problems) {
-    let fields = |line: &Logged| [line.flags.clone(), line.cluster.clone(), line.route.clone()];
+    if expect.flags.is_some() && lines.is_empty() {
+        problems.add("flags", &"no log line");
+    } else if let Some(wanted) = &expect.flags {
+        problems.shares("flags", wanted, lines.iter().map(|line| line.flags.clone()), expect.within);
+    }
+    let fields = |line: &Logged| [line.cluster.clone(), line.route.clone()];
     let found: Vec<_> = lines.iter().map(fields).collect();
-    let wanted = [("flags", &expect.flags), ("cluster", &expect.cluster), ("route", &expect.route)];
+    let wanted = [("cluster", &expect.cluster), ("route", &expect.route)];
     for (index, (name, wanted)) in wanted.into_iter().enumerate() {
         let Some(wanted) = wanted else { continue };
         match found.iter().map(|fields| &fields[index]).find(|found| *found != wanted) {
@@ -171,6 +196,9 @@ pub(super) fn differences(
     theirs: &Observation,
 ) -> BTreeMap<&'static str, String> {
     let mut found = BTreeMap::new();
+    if request.expect.same_server && servers(ours) != servers(theirs) {
+        found.insert("by", format!("{:?} / {:?}", servers(ours), servers(theirs)));
+    }
     if request.count > 1 {
         return found;
     }
@@ -227,7 +255,7 @@ mod tests {
         );
         assert!(problems(&request("{status: {200: 50, 503: 50}}"), &observation(&[200, 503])).is_empty());
         assert_eq!(problems(&request("{status: {200: 90, 503: 10}}"), &observation(&[200, 503])).len(), 1);
-        assert_eq!(problems(&request("{flags: UO}"), &observation(&[503])), ["flags not `UO`: no log line"]);
+        assert_eq!(problems(&request("{flags: UO}"), &observation(&[503])), ["flags: no log line"]);
         assert_eq!(
             problems(&request("{failure: true}"), &observation(&[200])),
             ["there should be no answer: 200"]

@@ -54,9 +54,13 @@ impl Answer {
     fn read(answer: &Value) -> Self {
         let text = &answer["text"];
         let own = text.is_object() && text["pod"].is_string();
+        let mut headers = strings(&answer["headers"]);
+        if let Some(cookie) = headers.get("set-cookie").and_then(|cookie| without_value(cookie)) {
+            headers.insert("set-cookie".to_owned(), cookie);
+        }
         Self {
             status: answer["status"].as_u64().unwrap_or_default() as u16,
-            headers: strings(&answer["headers"]),
+            headers,
             text: text.as_str().map_or_else(|| text.to_string(), ToOwned::to_owned),
             seen: if own { text.clone() } else { Value::Null },
             milliseconds: answer["milliseconds"].as_u64().unwrap_or_default(),
@@ -75,7 +79,14 @@ impl Answer {
 
     /// Headers that the server saw and that say something.
     pub(super) fn calm_seen(&self) -> BTreeMap<String, String> {
-        calm(strings(&self.seen["headers"]))
+        let mut headers = strings(&self.seen["headers"]);
+        // The proxy of a mirrored request adds its own address.
+        let source = self.seen["source"].as_str().and_then(|source| Some(source.rsplit_once(':')?.0));
+        if let (Some(hops), Some(source)) = (headers.get_mut("x-forwarded-for"), source) {
+            let named = hops.split(',').map(|hop| if hop == source { "proxy" } else { hop });
+            *hops = named.collect::<Vec<_>>().join(",");
+        }
+        calm(headers)
     }
 }
 
@@ -88,6 +99,14 @@ fn calm(mut headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
     headers
         .retain(|name, _| !RESTLESS.contains(&name.as_str()) && !name.starts_with("x-envoy-peer-metadata"));
     headers
+}
+
+/// A cookie that a proxy made up has 16 hex digits of its own in quotes, for which three dots stand here.
+fn without_value(cookie: &str) -> Option<String> {
+    let (name, rest) = cookie.split_once("=\"")?;
+    let (value, attributes) = rest.split_once('"')?;
+    let made_up = value.len() == 16 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    made_up.then(|| format!("{name}=...{attributes}"))
 }
 
 /// A line of the access log.
@@ -104,12 +123,11 @@ pub(super) struct Logged {
 pub(super) fn logged(log: &str) -> BTreeMap<String, Vec<Logged>> {
     let mut lines: BTreeMap<String, Vec<Logged>> = BTreeMap::new();
     for line in log.lines().filter_map(|line| line.strip_prefix("TABLE|")) {
-        let fields: Vec<&str> = line.splitn(6, '|').collect();
-        let [id, code, flags, rest @ ..] = fields.as_slice() else { continue };
-        // The cluster's name has bars of its own.
-        let rest = rest.join("|");
-        let mut tail = rest.rsplitn(3, '|');
-        let (details, route, cluster) = (tail.next(), tail.next(), tail.next());
+        let fields: Vec<&str> = line.splitn(4, '|').collect();
+        let [id, code, flags, rest] = fields.as_slice() else { continue };
+        // Names of clusters and details have bars of their own.
+        let mut tail = rest.split('\t');
+        let (cluster, route, details) = (tail.next(), tail.next(), tail.next());
         let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
         lines.entry((*id).to_owned()).or_default().push(Logged {
             code: (*code).to_owned(),
@@ -127,14 +145,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_line_is_taken_apart_though_cluster_names_have_bars() {
-        let lines =
-            logged("noise\nTABLE|r1.0|503|UO|outbound|80|v1|echo.r1.svc.cluster.local|default|overflow\n");
+    fn a_log_line_is_taken_apart_though_names_and_details_have_bars() {
+        let lines = logged(
+            "noise\nTABLE|r1.0|503|UO|outbound|80|v1|echo.r1.svc.cluster.local\tdefault\tover{flow|ed}\n",
+        );
         let line = &lines["r1.0"][0];
         assert_eq!(line.cluster, "outbound|80|v1|echo.r1.svc.cluster.local");
         assert_eq!(
             (line.flags.as_str(), line.route.as_str(), line.details.as_str()),
-            ("UO", "default", "overflow")
+            ("UO", "default", "over{flow|ed}")
         );
     }
 }

@@ -58,9 +58,21 @@ pub(super) struct Request {
     /// How many, one after the other on one connection.
     #[serde(default = "one")]
     pub(super) count: u32,
+    /// All of them at the same time, on connections of their own.
+    #[serde(default)]
+    pub(super) at_once: bool,
     /// Server name for TLS.
     #[serde(default)]
     pub(super) sni: Option<String>,
+    /// Secret of the file whose certificate is the only one that the client trusts.
+    #[serde(default)]
+    pub(super) trust: Option<String>,
+    /// Secret of the file whose certificate the client shows.
+    #[serde(default)]
+    pub(super) identity: Option<String>,
+    /// The only version of TLS that the client speaks: `1.2` or `1.3`.
+    #[serde(default)]
+    pub(super) tls: Option<String>,
     /// Address to connect to instead of the URL's: `host:port`.
     #[serde(default)]
     pub(super) connect_to: Option<String>,
@@ -89,9 +101,21 @@ pub(super) struct Expect {
     /// What the answer's body contains.
     #[serde(default)]
     pub(super) body: Option<String>,
-    /// Response flags in the client's access log, `-` for none.
+    /// Response flags in the client's access log, `-` for none, or how often each comes, in percent.
     #[serde(default)]
-    pub(super) flags: Option<String>,
+    pub(super) flags: Option<Shares<String>>,
+    /// The same server answers all of them, on both data planes.
+    #[serde(default)]
+    pub(super) same_server: bool,
+    /// How many servers answer.
+    #[serde(default)]
+    pub(super) servers: Option<usize>,
+    /// How many connections the servers saw.
+    #[serde(default)]
+    pub(super) connections: Option<Between>,
+    /// How many requests a server says that it kept.
+    #[serde(default)]
+    pub(super) kept: Option<Between>,
     /// The upstream cluster in the client's access log.
     #[serde(default)]
     pub(super) cluster: Option<String>,
@@ -135,6 +159,25 @@ pub(super) enum Shares<T: Ord> {
     Several(BTreeMap<T, f64>),
 }
 
+/// A number, or the least and the most that it may be.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Between {
+    /// This one.
+    Exactly(u64),
+    /// `[least, most]`.
+    Range([u64; 2]),
+}
+
+impl Between {
+    pub(super) fn contains(&self, number: u64) -> bool {
+        match self {
+            Self::Exactly(only) => number == *only,
+            Self::Range([least, most]) => (least..=most).contains(&&number),
+        }
+    }
+}
+
 fn client() -> String {
     "client".to_owned()
 }
@@ -157,10 +200,21 @@ impl Request {
             body: None,
             http2: false,
             count: 1,
+            at_once: false,
             sni: None,
+            trust: None,
+            identity: None,
+            tls: None,
             connect_to: None,
             expect: Expect::default(),
         }
+    }
+}
+
+impl Request {
+    /// Whether chance or time has a part in its outcome.
+    pub(super) fn has_chance(&self) -> bool {
+        self.count > 1 || self.expect.took.is_some()
     }
 }
 
@@ -168,6 +222,32 @@ impl File {
     /// Reads a file; `{ns}` stands for the namespace of the row that it is in.
     pub(super) fn read(yaml: &str) -> Result<Self> {
         serde_saphyr::from_str(yaml).context("this is no table")
+    }
+}
+
+impl File {
+    /// The PEM in a Secret of the file.
+    fn pem(&self, secret: &str, keys: &[&str]) -> Result<String> {
+        let mut secrets = self.config.iter().filter(|object| object["kind"] == "Secret");
+        let found = secrets.find(|object| object["metadata"]["name"] == secret);
+        let found = found.with_context(|| format!("the file has no Secret `{secret}`"))?;
+        let text = |key: &&str| found["stringData"][*key].as_str().unwrap_or_default().to_owned();
+        Ok(keys.iter().map(text).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Puts the certificates themselves where requests name Secrets.
+    pub(super) fn name_certificates(&mut self) -> Result<()> {
+        let mut rows = std::mem::take(&mut self.rows);
+        for request in rows.iter_mut().flat_map(|row| &mut row.requests) {
+            if let Some(secret) = &mut request.trust {
+                *secret = self.pem(secret, &["tls.crt"])?;
+            }
+            if let Some(secret) = &mut request.identity {
+                *secret = self.pem(secret, &["tls.crt", "tls.key"])?;
+            }
+        }
+        self.rows = rows;
+        Ok(())
     }
 }
 

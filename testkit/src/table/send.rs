@@ -75,13 +75,24 @@ fn line(sent: &Sent<'_>, gateway: &str, through_gateway: bool) -> Result<String>
     if let Some(body) = &request.body {
         flag("--body", body.clone());
     }
-    if let Some(name) = &request.sni {
-        flag("--sni", name.clone());
+    let tls = [
+        ("--sni", &request.sni),
+        ("--cacert", &request.trust),
+        ("--identity", &request.identity),
+        ("--tls", &request.tls),
+    ];
+    for (name, value) in tls {
+        if let Some(value) = value {
+            flag(name, value.clone());
+        }
     }
     let usual = || format!("{gateway}:{}", if url.starts_with("https") { 8443 } else { 8080 });
     let connect_to = request.connect_to.as_ref().map(|to| to.replace("{gateway}", gateway));
     if let Some(to) = connect_to.or_else(|| through_gateway.then(usual)) {
         flag("--connect-to", to);
+    }
+    if request.at_once {
+        arguments.push("--at-once".to_owned());
     }
     if request.http2 {
         arguments.push("--http2".to_owned());
