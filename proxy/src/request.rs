@@ -120,7 +120,6 @@ impl Exchange {
         let upgrade = self.wanted_upgrade();
         self.identify()?;
         let routed = self.route()?;
-        self.answer_preflight(&routed)?;
         let forward = match &routed.route.action {
             Action::Forward(forward) => forward,
             Action::Redirect(_) | Action::Direct(_) => return Err(self.answer_of_route(&routed)),
@@ -128,7 +127,8 @@ impl Exchange {
         self.check_upgrade(upgrade, forward)?;
         let cluster_name = self.choose_target(forward)?;
         self.inject_fault(&routed, &cluster_name).await?;
-        let cluster = self.cluster(forward, &cluster_name)?;
+        self.answer_preflight(&routed)?;
+        let cluster = self.cluster(forward)?;
         let plan = self.transform(&routed, forward);
         if forward.connect && self.head.method == Method::CONNECT {
             return tunnel::connect(self, &cluster, &plan).await;

@@ -14,13 +14,13 @@ use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_server
 };
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message as _;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 use xds::names::type_url::SECRET;
 
-use crate::identity::Secrets;
+use crate::identity::{FileSecrets, Secrets};
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -156,8 +156,16 @@ fn talk<D: Dialect>(
         let mut changes = secrets.watch();
         let mut names = BTreeSet::new();
         let mut sent: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut files = FileSecrets::default();
         let mut nonce = 0_u64;
         loop {
+            let due = files.next_refresh();
+            let refresh = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 request = requests.next() => match request {
                     Some(Ok(request)) => {
@@ -165,11 +173,14 @@ fn talk<D: Dialect>(
                             tracing::warn!("Envoy refused a secret: {problem}");
                         }
                         sent.retain(|name, _| names.contains(name));
+                        files.follow(&names);
                     }
                     Some(Err(_)) | None => return,
                 },
                 changed = changes.changed() => if changed.is_err() { return },
+                () = refresh => {}
             }
+            files.refresh(&secrets, Instant::now());
             let fresh = fresh(&secrets, &names, &sent);
             if fresh.is_empty() {
                 continue;

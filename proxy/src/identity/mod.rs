@@ -8,6 +8,7 @@ mod authority;
 mod channel;
 mod files;
 mod health;
+mod named;
 mod renew;
 mod secrets;
 
@@ -15,5 +16,6 @@ pub(crate) use authority::bearer;
 pub(crate) use channel::over;
 pub use channel::{Channel, ChannelError, Target, connect};
 pub use health::{Health, Report};
+pub(crate) use named::FileSecrets;
 pub use renew::{Renewal, run};
 pub use secrets::{Secrets, TlsNames};

@@ -143,8 +143,11 @@ async fn send(
 ) -> Ended {
     stage::rewrite::apply_endpoint_name(forward, endpoint.hostname.as_deref(), &mut exchange.head);
     let attempts = exchange.record.attempts;
-    if attempts > 1 && exchange.head.headers.contains_key(ATTEMPT_COUNT) {
-        exchange.head.headers.insert(ATTEMPT_COUNT, HeaderValue::from(attempts));
+    if attempts > 1 {
+        plan.limits.tell(clock.elapsed(), &mut exchange.head.headers);
+        if exchange.head.headers.contains_key(ATTEMPT_COUNT) {
+            exchange.head.headers.insert(ATTEMPT_COUNT, HeaderValue::from(attempts));
+        }
     }
     let more = plan.retries.as_ref().is_some_and(Retries::left);
     if !more {
@@ -227,10 +230,12 @@ pub(super) fn mirror(exchange: &mut Exchange, forward: &Forward) {
         return;
     }
     let worker = exchange.connection.worker.clone();
+    // The node's id has the address after its role: `sidecar~10.0.0.1~...`.
+    let own = worker.shared.settings.node.split('~').nth(1).and_then(|address| address.parse().ok());
     for mirror in stage::mirror::chosen(&forward.mirrors, || worker.random()) {
         let Some(cluster) = exchange.snapshot.cluster(&mirror.cluster).cloned() else { continue };
         let body = exchange.source.mirror();
-        let request = stage::mirror::head(mirror, &exchange.head).into_request(body);
+        let request = stage::mirror::head(mirror, &exchange.head, own).into_request(body);
         tokio::task::spawn_local(send_copy(worker.clone(), cluster, request));
     }
 }

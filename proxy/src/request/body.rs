@@ -46,7 +46,8 @@ enum Kind {
     Empty,
     Full(Bytes),
     Shared(Attempt),
-    Copy(Tapped),
+    /// A mirror's, of which the size may be known beforehand.
+    Copy(Tapped, SizeHint),
 }
 
 /// One attempt's place in a shared body.
@@ -90,14 +91,14 @@ impl Body for RequestBody {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Kind::Shared(attempt) => attempt.poll(context),
-            Kind::Copy(tapped) => tapped.poll(context),
+            Kind::Copy(tapped, _) => tapped.poll(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Empty => true,
-            Kind::Full(_) | Kind::Copy(_) => false,
+            Kind::Full(_) | Kind::Copy(..) => false,
             Kind::Shared(attempt) => attempt.ended || attempt.source.borrow().nothing_after(attempt.taken),
         }
     }
@@ -107,7 +108,7 @@ impl Body for RequestBody {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Shared(attempt) => attempt.source.borrow().size_hint(attempt.taken),
-            Kind::Copy(_) => SizeHint::default(),
+            Kind::Copy(_, size) => size.clone(),
         }
     }
 }
@@ -276,8 +277,9 @@ impl Source {
     pub fn mirror(&self) -> RequestBody {
         let Some(source) = &self.0 else { return RequestBody::empty() };
         let (tap, tapped) = tap();
-        source.borrow_mut().taps.push(tap);
-        RequestBody(Kind::Copy(tapped))
+        let mut shared = source.borrow_mut();
+        shared.taps.push(tap);
+        RequestBody(Kind::Copy(tapped, shared.size_hint(0)))
     }
 
     /// Whether another attempt could send the whole body: all that was read has been kept.

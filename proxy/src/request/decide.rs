@@ -90,26 +90,25 @@ impl Exchange {
         reply
     }
 
-    /// Picks one of the route's clusters by weight.
+    /// Picks one of the route's clusters by weight. It is noted even if the request gets no further.
     pub(super) fn choose_target(&mut self, forward: &Forward) -> Result<Arc<str>, Box<Reply>> {
-        match &forward.destination {
+        let name: Arc<str> = match &forward.destination {
             Destination::Clusters(clusters) => {
                 let target = clusters.pick(|| self.connection.worker.random());
                 self.target = Some(target.clone());
-                Ok(target.cluster.clone())
+                target.cluster.clone()
             }
             Destination::Header(name) => match self.head.header(name) {
-                "" => Err(Reply::no_cluster(forward.not_found_status)),
-                cluster => Ok(cluster.into()),
+                "" => return Err(Reply::no_cluster(forward.not_found_status)),
+                cluster => cluster.into(),
             },
-        }
+        };
+        self.record.cluster = self.snapshot.cluster(&name).cloned();
+        Ok(name)
     }
 
-    pub(super) fn cluster(&mut self, forward: &Forward, name: &str) -> Result<Arc<Cluster>, Box<Reply>> {
-        let cluster = self.snapshot.cluster(name).cloned();
-        let cluster = cluster.ok_or_else(|| Reply::no_cluster(forward.not_found_status))?;
-        self.record.cluster = Some(cluster.clone());
-        Ok(cluster)
+    pub(super) fn cluster(&self, forward: &Forward) -> Result<Arc<Cluster>, Box<Reply>> {
+        self.record.cluster.clone().ok_or_else(|| Reply::no_cluster(forward.not_found_status))
     }
 
     /// Delays or aborts the request on purpose.

@@ -77,8 +77,17 @@ impl Clock {
         self.answer.filter(|answer| Instant::now() + wait >= *answer)
     }
 
+    /// How long ago the last byte of the request had come; zero where the answer has no limit.
+    pub(super) fn elapsed(&self) -> Duration {
+        let whole = self.timeouts.whole.unwrap_or_default();
+        self.answer.map_or(Duration::ZERO, |answer| {
+            whole.saturating_sub(answer.saturating_duration_since(Instant::now()))
+        })
+    }
+
     fn unlimited(&self) -> bool {
-        self.timeouts == Timeouts::default()
+        self.timeouts.whole.is_none()
+            && self.timeouts.each.is_none()
             && self.request.is_none()
             && self.stream.is_none()
             && self.idle.is_none()

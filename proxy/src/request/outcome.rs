@@ -13,7 +13,7 @@ use crate::{
     upstream::Link,
 };
 
-/// Envoy's response flags, as a set.
+/// Envoy's response flags, as a set. They are written in the order in which an Envoy comes to set them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Flags(u32);
 
@@ -27,6 +27,18 @@ macro_rules! flags {
 }
 
 flags! {
+    /// A delay was injected.
+    DELAY_INJECTED = 9 "DI";
+    /// An abort was injected.
+    FAULT_INJECTED = 10 "FI";
+    /// Local rate limit.
+    RATE_LIMITED = 11 "RL";
+    /// Refused by external authorization.
+    UNAUTHORIZED_EXTERNAL = 12 "UAEX";
+    /// All retries were used.
+    RETRY_LIMIT = 14 "URX";
+    /// A limit of the circuit breaker was reached.
+    UPSTREAM_OVERFLOW = 7 "UO";
     /// Failed local health check.
     LOCAL_HEALTH = 0 "LH";
     /// No healthy endpoint.
@@ -41,22 +53,10 @@ flags! {
     UPSTREAM_CONNECTION_FAILURE = 5 "UF";
     /// The upstream closed the connection.
     UPSTREAM_CONNECTION_TERMINATION = 6 "UC";
-    /// A limit of the circuit breaker was reached.
-    UPSTREAM_OVERFLOW = 7 "UO";
     /// No route.
     NO_ROUTE = 8 "NR";
-    /// A delay was injected.
-    DELAY_INJECTED = 9 "DI";
-    /// An abort was injected.
-    FAULT_INJECTED = 10 "FI";
-    /// Local rate limit.
-    RATE_LIMITED = 11 "RL";
-    /// Refused by external authorization.
-    UNAUTHORIZED_EXTERNAL = 12 "UAEX";
     /// The client closed the connection.
     DOWNSTREAM_TERMINATION = 13 "DC";
-    /// All retries were used.
-    RETRY_LIMIT = 14 "URX";
     /// Nothing moved for too long.
     STREAM_IDLE_TIMEOUT = 15 "SI";
     /// The client broke the protocol.

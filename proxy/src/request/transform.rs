@@ -14,10 +14,9 @@ impl Exchange {
     /// Makes the head what the upstream is to see, and settles what attempts may be made.
     pub(super) fn transform(&mut self, routed: &Routed, forward: &Forward) -> Plan {
         let connection = self.connection.clone();
-        let trusted = !connection.manager.use_remote_address;
         let policy = forward.retry.as_deref();
-        let limits = stage::timeout::limits(forward, policy, &mut self.head.headers, self.grpc, trusted);
-        let retries = Retries::new(policy, &mut self.head.headers, trusted);
+        let limits = stage::timeout::limits(forward, policy, &mut self.head.headers, self.grpc);
+        let retries = Retries::new(policy);
         let hashed = stage::hash::of(&forward.hash, &self.head, self.record.client, connection.facts.local);
         self.cookies = hashed.cookies;
         if routed.host.attempt_count_in_request {

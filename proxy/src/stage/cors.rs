@@ -20,12 +20,16 @@ pub fn judge(policy: &Cors, method: &Method, headers: &HeaderMap) -> Verdict {
     let Some(origin) = headers.get(header::ORIGIN).filter(|_| !policy.disabled) else {
         return Verdict::Indifferent;
     };
-    let known = policy.allow_origins.iter().any(|allowed| allowed.matches(text(Some(origin))));
+    let allows = |origin: &str| policy.allow_origins.iter().any(|allowed| allowed.matches(origin));
+    // `*` among the origins stands for all of them.
+    let known = allows("*") || allows(text(Some(origin)));
     let preflight = method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     match (known, preflight) {
-        (true, true) => Verdict::Preflight(preflight_headers(policy, origin)),
+        (true, true) => Verdict::Preflight(preflight_headers(policy, Some(origin))),
         (true, false) => Verdict::Allowed(origin.clone()),
-        (false, true) if !policy.forward_unmatched_preflights => Verdict::Preflight(HeaderMap::new()),
+        (false, true) if !policy.forward_unmatched_preflights => {
+            Verdict::Preflight(preflight_headers(policy, None))
+        }
         (false, _) => Verdict::Indifferent,
     }
 }
@@ -41,15 +45,22 @@ pub fn mark(policy: &Cors, origin: &HeaderValue, response: &mut HeaderMap) {
     }
 }
 
-fn preflight_headers(policy: &Cors, origin: &HeaderValue) -> HeaderMap {
+/// What a preflight is told. Without an origin that may it is told about the rest all the same, as Envoy does.
+fn preflight_headers(policy: &Cors, origin: Option<&HeaderValue>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    let exposed = if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        &policy.expose_headers
+    } else {
+        &None
+    };
     if policy.allow_credentials {
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_METHODS, &policy.allow_methods),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, &policy.allow_headers),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed),
         (header::ACCESS_CONTROL_MAX_AGE, &policy.max_age),
     ] {
         if let Some(value) = value {
@@ -87,9 +98,12 @@ mod tests {
         assert_eq!(judge(&policy, &Method::OPTIONS, &headers("https://bad.test")), Verdict::Indifferent);
         assert!(matches!(judge(&policy, &Method::GET, &headers("https://good.test")), Verdict::Allowed(_)));
         let strict = Cors { forward_unmatched_preflights: false, ..policy };
-        assert_eq!(
-            judge(&strict, &Method::OPTIONS, &headers("https://bad.test")),
-            Verdict::Preflight(HeaderMap::new())
-        );
+        let Verdict::Preflight(answer) = judge(&strict, &Method::OPTIONS, &headers("https://bad.test"))
+        else {
+            panic!("a preflight that is not to be forwarded is answered")
+        };
+        assert!(!answer.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+        let any = Cors { allow_origins: vec![StringMatch::exact("*", false)], ..strict };
+        assert!(matches!(judge(&any, &Method::GET, &headers("https://bad.test")), Verdict::Allowed(_)));
     }
 }

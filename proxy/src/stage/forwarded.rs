@@ -19,9 +19,14 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
 /// `x-envoy-internal`.
 const INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
-/// What a client at the edge may not ask of us.
-const FROM_OUTSIDE: [HeaderName; 9] = [
+/// What a client at the edge may not tell us.
+const FROM_OUTSIDE: [HeaderName; 3] = [
     HeaderName::from_static("x-envoy-decorator-operation"),
+    HeaderName::from_static("x-envoy-downstream-service-cluster"),
+    HeaderName::from_static("x-envoy-downstream-service-node"),
+];
+/// What only internal clients may ask of an Envoy, which are none unless their addresses are configured.
+const INTERNAL_ONLY: [HeaderName; 14] = [
     HeaderName::from_static("x-envoy-retry-on"),
     HeaderName::from_static("x-envoy-retry-grpc-on"),
     HeaderName::from_static("x-envoy-max-retries"),
@@ -29,6 +34,12 @@ const FROM_OUTSIDE: [HeaderName; 9] = [
     HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
     HeaderName::from_static("x-envoy-upstream-rq-timeout-ms"),
     HeaderName::from_static("x-envoy-upstream-rq-per-try-timeout-ms"),
+    HeaderName::from_static("x-envoy-upstream-rq-timeout-alt-response"),
+    HeaderName::from_static("x-envoy-upstream-alt-stat-name"),
+    HeaderName::from_static("x-envoy-retriable-header-names"),
+    HeaderName::from_static("x-envoy-hedge-on-per-try-timeout"),
+    HeaderName::from_static("x-envoy-original-url"),
+    HeaderName::from_static("x-envoy-ip-tags"),
     HeaderName::from_static("x-envoy-force-trace"),
 ];
 
@@ -39,6 +50,11 @@ pub fn identify(
     remote: SocketAddr,
     scheme: &uri::Scheme,
 ) -> SocketAddr {
+    if headers.keys().any(|name| name.as_str().starts_with("x-envoy-")) {
+        for name in INTERNAL_ONLY {
+            headers.remove(name);
+        }
+    }
     let client = if manager.use_remote_address {
         edge(manager, headers, remote)
     } else {
@@ -87,7 +103,8 @@ fn address_from_end(headers: &HeaderMap, back: usize) -> Option<IpAddr> {
     None
 }
 
-fn append_address(headers: &mut HeaderMap, address: IpAddr) {
+/// Adds a hop to `x-forwarded-for`.
+pub(super) fn append_address(headers: &mut HeaderMap, address: IpAddr) {
     let mut all = String::new();
     for value in headers.get_all(FORWARDED_FOR) {
         all.push_str(value.to_str().unwrap_or_default());
@@ -150,6 +167,21 @@ mod tests {
             assert_eq!(got.to_string(), client, "{edge} {hops} {given:?}");
             assert_eq!(headers.get(FORWARDED_FOR).map(|value| value.to_str().unwrap()), sent);
             assert_eq!(headers[FORWARDED_PROTO], "http");
+        }
+    }
+
+    #[test]
+    fn nobody_asks_an_envoy_for_timeouts_and_retries() {
+        for edge in [true, false] {
+            let mut headers = HeaderMap::new();
+            for name in ["x-envoy-retry-on", "x-envoy-upstream-rq-timeout-ms", "x-envoy-attempt-count"] {
+                headers.insert(name, HeaderValue::from_static("1"));
+            }
+            identify(&manager(edge, 0), &mut headers, "10.1.1.1:9".parse().unwrap(), &uri::Scheme::HTTP);
+            let left: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-envoy-r")).collect();
+            assert_eq!(left, Vec::<&HeaderName>::new());
+            assert!(!headers.contains_key("x-envoy-upstream-rq-timeout-ms"));
+            assert!(headers.contains_key("x-envoy-attempt-count"));
         }
     }
 

@@ -5,17 +5,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::{
     request::head::text,
     snapshot::route::{RetryOn, RetryPolicy},
 };
 
-const RETRY_ON: HeaderName = HeaderName::from_static("x-envoy-retry-on");
-const RETRY_GRPC_ON: HeaderName = HeaderName::from_static("x-envoy-retry-grpc-on");
-const MAX_RETRIES: HeaderName = HeaderName::from_static("x-envoy-max-retries");
-const STATUS_CODES: HeaderName = HeaderName::from_static("x-envoy-retriable-status-codes");
 const RATELIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -51,22 +47,9 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// What the route allows, and what the client asks for by header if it may. The headers go no further.
-    pub fn new(policy: Option<&RetryPolicy>, headers: &mut HeaderMap, trusted: bool) -> Option<Self> {
-        let asked = asked(headers).filter(|_| trusted);
-        if policy.is_none() && asked.is_none() {
-            return None;
-        }
-        let mut retries = match policy {
-            None => Self::from(&RetryPolicy::new(RetryOn::default())),
-            Some(policy) => Self::from(policy),
-        };
-        if let Some(asked) = asked {
-            retries.on = retries.on.with(asked.on);
-            retries.left = asked.most.unwrap_or(retries.left);
-            retries.status_codes.extend(asked.status_codes);
-        }
-        (retries.left > 0).then_some(retries)
+    /// What the route allows.
+    pub fn new(policy: Option<&RetryPolicy>) -> Option<Self> {
+        policy.map(Self::from).filter(|retries| retries.left > 0)
     }
 
     /// Whether an attempt that ended so may be tried again, limits apart.
@@ -135,30 +118,10 @@ impl From<&RetryPolicy> for Retries {
     }
 }
 
-struct Asked {
-    on: RetryOn,
-    most: Option<u32>,
-    status_codes: Vec<u16>,
-}
-
-fn asked(headers: &mut HeaderMap) -> Option<Asked> {
-    let mut take = |name| headers.remove(name);
-    let (on, grpc, most, codes) =
-        (take(RETRY_ON), take(RETRY_GRPC_ON), take(MAX_RETRIES), take(STATUS_CODES));
-    let on = [on, grpc].into_iter().flatten().map(|value: HeaderValue| RetryOn::parse(text(Some(&value))));
-    let on = on.reduce(RetryOn::with)?;
-    Some(Asked {
-        on,
-        most: most.and_then(|value| text(Some(&value)).parse().ok()),
-        status_codes: codes
-            .iter()
-            .flat_map(|value| text(Some(value)).split(',').filter_map(|code| code.trim().parse().ok()))
-            .collect(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn retries(on: &str, codes: &[u16]) -> Retries {
@@ -225,17 +188,5 @@ mod tests {
             assert!(retries.take(u32::MAX) < Duration::from_millis(most));
         }
         assert!(!retries.left());
-    }
-
-    #[test]
-    fn trusted_clients_may_ask_for_retries() {
-        let mut headers = HeaderMap::new();
-        headers.insert(RETRY_ON, HeaderValue::from_static("reset"));
-        headers.insert(MAX_RETRIES, HeaderValue::from_static("3"));
-        let asked = Retries::new(None, &mut headers.clone(), true).unwrap();
-        assert_eq!(asked.left, 3);
-        assert!(asked.wants_after_failure(Failure::Reset { sent: true }));
-        assert_eq!(Retries::new(None, &mut headers, false), None);
-        assert!(headers.is_empty());
     }
 }

@@ -63,7 +63,7 @@ impl ResetReason {
 
 /// Why there is no response, or no connection.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{}", self.body(false))]
+#[error("{}", self.details())]
 pub struct SendError {
     /// What happened.
     pub reason: ResetReason,
@@ -105,7 +105,7 @@ impl SendError {
         details("upstream_reset_before_response_started", self.reason, self.transport.as_deref())
     }
 
-    /// The body of the answer that clients get.
+    /// The body of the answer that clients get; what the transport said is for the log.
     pub fn body(&self, retried: bool) -> String {
         let mut text = String::from("upstream connect error or disconnect/reset before headers. ");
         if retried {
@@ -113,10 +113,6 @@ impl SendError {
         }
         text.push_str("reset reason: ");
         text.push_str(self.reason.as_str());
-        if let Some(transport) = &self.transport {
-            text.push_str(", transport failure reason: ");
-            text.push_str(transport);
-        }
         text
     }
 }
@@ -175,7 +171,7 @@ mod tests {
         assert_eq!(
             refused.body(true),
             "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: \
-             remote connection failure, transport failure reason: delayed connect error: Connection refused"
+             remote connection failure"
         );
         assert_eq!(SendError::overflow().details(), "upstream_reset_before_response_started{overflow}");
         let late = BodyError { reason: ResetReason::ConnectionTermination };

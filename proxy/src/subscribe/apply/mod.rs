@@ -21,10 +21,9 @@ use xds::client::{Changed, DeltaClient, Rejected, Update};
 
 use self::clusters::ClusterEntry;
 use self::routes::TableEntry;
-use self::secrets::FileSecrets;
 use super::{Held, Progress};
 use crate::config::CompiledListener;
-use crate::identity::Secrets;
+use crate::identity::{FileSecrets, Secrets};
 use crate::snapshot::Live;
 use crate::snapshot::cluster::Registry;
 use crate::snapshot::listener::Listener;
