@@ -24,12 +24,17 @@ pub struct BadRegex {
 
 /// Compiles `pattern` so that it must match the whole text, as Envoy's `safe_regex` does.
 pub fn full_match_regex(pattern: &str) -> Result<Regex, BadRegex> {
-    compile(&format!("^(?:{pattern})$"), pattern)
+    compile(&full_match_expression(pattern), pattern)
+}
+
+/// What [`full_match_regex`] compiles, for sets of expressions.
+pub fn full_match_expression(pattern: &str) -> String {
+    format!("^(?:{})$", xds::re2::to_rust(pattern))
 }
 
 /// Compiles `pattern` to be found anywhere, for rewrites.
 pub fn search_regex(pattern: &str) -> Result<Regex, BadRegex> {
-    compile(pattern, pattern)
+    compile(&xds::re2::to_rust(pattern), pattern)
 }
 
 fn compile(expression: &str, pattern: &str) -> Result<Regex, BadRegex> {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use regex::RegexSet;
 use smallvec::SmallVec;
 
-use super::matcher::{BadRegex, full_match_regex};
+use super::matcher::{BadRegex, full_match_expression, full_match_regex};
 
 /// A route's condition on the path, without the query.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ impl PathIndex {
                 PathMatch::Regex(pattern) => {
                     // Compiled alone first, so that the error names it.
                     full_match_regex(pattern)?;
-                    patterns.push(format!("^(?:{pattern})$"));
+                    patterns.push(full_match_expression(pattern));
                     pattern_positions.push(position);
                 }
             }

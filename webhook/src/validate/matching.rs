@@ -33,7 +33,7 @@ pub(super) fn regex(text: &str) -> Result<(), String> {
     if text.len() > LONGEST {
         return Err(format!("the expression has {} characters; at most {LONGEST} are allowed", text.len()));
     }
-    let compiled = regex::RegexBuilder::new(text).size_limit(COMPILED).build();
+    let compiled = regex::RegexBuilder::new(&xds::re2::to_rust(text)).size_limit(COMPILED).build();
     compiled.map(drop).map_err(|error| {
         let reason = error.to_string();
         let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -44,6 +44,13 @@ pub(super) fn regex(text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::regex;
+
+    #[test]
+    fn what_re2_takes_is_taken() {
+        for good in [r"/\Qa.b\E/[0-9]", "a{b}", "[[.]"] {
+            assert_eq!(regex(good), Ok(()));
+        }
+    }
 
     #[test]
     fn bad_expressions_are_refused_with_the_reason() {
