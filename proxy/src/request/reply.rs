@@ -45,6 +45,12 @@ impl Reply {
         })
     }
 
+    /// The same with the route's header edits, as all answers have that are given where a route was being followed.
+    fn edited(mut self: Box<Self>) -> Box<Self> {
+        self.edited = true;
+        self
+    }
+
     /// The same with a body.
     pub fn text(mut self: Box<Self>, body: impl Into<Bytes>) -> Box<Self> {
         self.body = body.into();
@@ -64,19 +70,21 @@ impl Reply {
 
     /// The route's cluster isn't there.
     pub fn no_cluster(status: StatusCode) -> Box<Self> {
-        Self::new(status, Flags::NO_CLUSTER, "cluster_not_found")
+        Self::new(status, Flags::NO_CLUSTER, "cluster_not_found").edited()
     }
 
     /// The cluster has no endpoint that could be used.
     pub fn no_healthy_upstream() -> Box<Self> {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Flags::NO_HEALTHY_UPSTREAM, "no_healthy_upstream")
             .text("no healthy upstream")
+            .edited()
     }
 
     /// No answer in time.
     pub fn timeout(details: &'static str) -> Box<Self> {
         Self::new(StatusCode::GATEWAY_TIMEOUT, Flags::UPSTREAM_TIMEOUT, details)
             .text("upstream request timeout")
+            .edited()
     }
 
     /// The client broke its request off; nobody reads this.
@@ -92,7 +100,7 @@ impl Reply {
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
-        let mut reply = Self::new(status, flag, error.details()).text(error.body(retried));
+        let mut reply = Self::new(status, flag, error.details()).text(error.body(retried)).edited();
         if flag.has(Flags::UPSTREAM_OVERFLOW) {
             reply.headers.insert(OVERLOADED, HeaderValue::from_static("true"));
         }

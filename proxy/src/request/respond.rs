@@ -126,7 +126,7 @@ impl Exchange {
             if edited {
                 let hostname = &self.connection.worker.shared.settings.hostname;
                 for edits in levels(routed, self.target.as_ref(), |level| level.response) {
-                    stage::headers::edit_response(edits, headers, &self.record, hostname);
+                    stage::headers::edit_response(edits, headers, &self.head, &self.record, hostname);
                 }
             }
         }

@@ -5,6 +5,8 @@
 
 use ::http::{HeaderName, HeaderValue};
 
+use crate::observe::log::Field;
+
 /// What a header's new value is.
 #[derive(Debug, Clone)]
 pub enum Value {
@@ -27,47 +29,14 @@ pub enum Part {
     Operator(Operator),
 }
 
-/// The operators that header values may use.
+/// The operators that header values may use: all of the access log's. Those that look at heads are told apart, because
+/// a head is at hand here and not yet kept for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operator {
-    /// `DOWNSTREAM_REMOTE_ADDRESS`: the client's address and port, as determined from forwarding headers.
-    DownstreamRemoteAddress,
-    /// `DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT`.
-    DownstreamRemoteAddressWithoutPort,
-    /// `DOWNSTREAM_REMOTE_PORT`.
-    DownstreamRemotePort,
-    /// `DOWNSTREAM_DIRECT_REMOTE_ADDRESS`: the other end of the connection.
-    DownstreamDirectRemoteAddress,
-    /// `DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT`.
-    DownstreamDirectRemoteAddressWithoutPort,
-    /// `DOWNSTREAM_LOCAL_ADDRESS`.
-    DownstreamLocalAddress,
-    /// `DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT`.
-    DownstreamLocalAddressWithoutPort,
-    /// `DOWNSTREAM_LOCAL_PORT`.
-    DownstreamLocalPort,
-    /// `DOWNSTREAM_PEER_URI_SAN`: the client's SPIFFE identity.
-    DownstreamPeerUriSan,
-    /// `REQUESTED_SERVER_NAME`: the SNI.
-    RequestedServerName,
-    /// `PROTOCOL`.
-    Protocol,
-    /// `START_TIME`, RFC 3339 with milliseconds.
-    StartTime,
+    /// What the access log makes of it.
+    Logged(Field),
     /// `HOSTNAME` of the proxy.
     Hostname,
-    /// `ROUTE_NAME`.
-    RouteName,
-    /// `UPSTREAM_HOST`: the endpoint's address.
-    UpstreamHost,
-    /// `UPSTREAM_CLUSTER`.
-    UpstreamCluster,
-    /// `RESPONSE_CODE`.
-    ResponseCode,
-    /// `RESPONSE_FLAGS`.
-    ResponseFlags,
-    /// `RESPONSE_CODE_DETAILS`.
-    ResponseCodeDetails,
     /// `REQ(name?alternative):length`.
     RequestHeader {
         /// The header; `:path`, `:method` and `:authority` too.
@@ -131,7 +100,7 @@ fn parse_parts(text: &str) -> Result<Vec<Part>, BadValue> {
             rest = after;
             continue;
         }
-        let end = rest.find('%').ok_or_else(|| BadValue::Unclosed(text.to_owned()))?;
+        let end = Field::end_in(rest).ok_or_else(|| BadValue::Unclosed(text.to_owned()))?;
         if !literal.is_empty() {
             parts.push(Part::Text(std::mem::take(&mut literal).into()));
         }
@@ -152,6 +121,7 @@ fn parse_operator(text: &str) -> Result<Operator, BadValue> {
     let unknown = || BadValue::UnknownOperator(text.to_owned());
     let (name, argument, limit) = match text.split_once('(') {
         None => (text, None, None),
+        Some((name, _)) if name != "REQ" && name != "RESP" => (name, None, None),
         Some((name, rest)) => {
             let (argument, tail) = rest.rsplit_once(')').ok_or_else(unknown)?;
             let limit = match tail.strip_prefix(':') {
@@ -163,27 +133,7 @@ fn parse_operator(text: &str) -> Result<Operator, BadValue> {
         }
     };
     Ok(match (name, argument) {
-        ("DOWNSTREAM_REMOTE_ADDRESS", None) => Operator::DownstreamRemoteAddress,
-        ("DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", None) => Operator::DownstreamRemoteAddressWithoutPort,
-        ("DOWNSTREAM_REMOTE_PORT", None) => Operator::DownstreamRemotePort,
-        ("DOWNSTREAM_DIRECT_REMOTE_ADDRESS", None) => Operator::DownstreamDirectRemoteAddress,
-        ("DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", None) => {
-            Operator::DownstreamDirectRemoteAddressWithoutPort
-        }
-        ("DOWNSTREAM_LOCAL_ADDRESS", None) => Operator::DownstreamLocalAddress,
-        ("DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", None) => Operator::DownstreamLocalAddressWithoutPort,
-        ("DOWNSTREAM_LOCAL_PORT", None) => Operator::DownstreamLocalPort,
-        ("DOWNSTREAM_PEER_URI_SAN", None) => Operator::DownstreamPeerUriSan,
-        ("REQUESTED_SERVER_NAME", None) => Operator::RequestedServerName,
-        ("PROTOCOL", None) => Operator::Protocol,
-        ("START_TIME", None) => Operator::StartTime,
         ("HOSTNAME", None) => Operator::Hostname,
-        ("ROUTE_NAME", None) => Operator::RouteName,
-        ("UPSTREAM_HOST", None) => Operator::UpstreamHost,
-        ("UPSTREAM_CLUSTER", None) => Operator::UpstreamCluster,
-        ("RESPONSE_CODE", None) => Operator::ResponseCode,
-        ("RESPONSE_FLAGS", None) => Operator::ResponseFlags,
-        ("RESPONSE_CODE_DETAILS", None) => Operator::ResponseCodeDetails,
         ("REQ", Some(argument)) => {
             let (name, alternative) = match argument.split_once('?') {
                 None => (argument, None),
@@ -192,7 +142,7 @@ fn parse_operator(text: &str) -> Result<Operator, BadValue> {
             Operator::RequestHeader { name: name.to_ascii_lowercase().into(), alternative, limit }
         }
         ("RESP", Some(name)) => Operator::ResponseHeader { name: name.to_ascii_lowercase().into() },
-        _ => return Err(unknown()),
+        _ => Operator::Logged(Field::parse(text).map_err(|_| unknown())?),
     })
 }
 

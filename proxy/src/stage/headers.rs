@@ -1,7 +1,5 @@
 //! Header edits: fills in values and applies them.
 
-use std::fmt::Write as _;
-
 use http::{HeaderMap, HeaderValue, header::Entry};
 
 use crate::{
@@ -17,8 +15,8 @@ use crate::{
 pub struct Facts<'a> {
     /// What is known of the request so far.
     pub outcome: &'a Outcome,
-    /// The request's head, while there is one.
-    pub head: Option<&'a Head>,
+    /// The request's head.
+    pub head: &'a Head,
     /// The response's headers, once there are some.
     pub response: Option<&'a HeaderMap>,
     /// The name of this host.
@@ -34,18 +32,24 @@ pub fn edit_request(edits: &HeaderEdits, head: &mut Head, outcome: &Outcome, hos
         head.headers.remove(name);
     }
     for write in &edits.write {
-        let facts = Facts { outcome, head: Some(head), response: None, hostname };
+        let facts = Facts { outcome, head, response: None, hostname };
         let value = fill(&write.value, facts);
         put(&mut head.headers, &write.name, value, write.append, write.keep_empty);
     }
     if let Some(value) = &edits.authority {
-        let value = fill(value, Facts { outcome, head: Some(head), response: None, hostname });
+        let value = fill(value, Facts { outcome, head, response: None, hostname });
         super::rewrite::set_authority(head, text(value.as_ref()), false);
     }
 }
 
-/// Edits a response.
-pub fn edit_response(edits: &HeaderEdits, response: &mut HeaderMap, outcome: &Outcome, hostname: &str) {
+/// Edits the response to a request whose head was this when it was sent on.
+pub fn edit_response(
+    edits: &HeaderEdits,
+    response: &mut HeaderMap,
+    head: &Head,
+    outcome: &Outcome,
+    hostname: &str,
+) {
     if edits.is_empty() {
         return;
     }
@@ -53,7 +57,7 @@ pub fn edit_response(edits: &HeaderEdits, response: &mut HeaderMap, outcome: &Ou
         response.remove(name);
     }
     for write in &edits.write {
-        let facts = Facts { outcome, head: None, response: Some(response), hostname };
+        let facts = Facts { outcome, head, response: Some(response), hostname };
         let value = fill(&write.value, facts);
         put(response, &write.name, value, write.append, write.keep_empty);
     }
@@ -92,70 +96,33 @@ fn fill(value: &Value, facts: Facts<'_>) -> Option<HeaderValue> {
     }
 }
 
-/// The template's text. What isn't known is `-` in the middle of text and nothing on its own.
+/// The template's text. What isn't known is nothing.
 pub fn render(template: &Template, facts: Facts<'_>) -> String {
     let mut out = String::new();
-    let alone = template.parts().len() == 1;
     for part in template.parts() {
         match part {
             Part::Text(text) => out.push_str(text),
-            Part::Operator(operator) => {
-                let before = out.len();
-                write_operator(&mut out, operator, facts);
-                if out.len() == before && !alone {
-                    out.push('-');
-                }
-            }
+            Part::Operator(operator) => write_operator(&mut out, operator, facts),
         }
     }
     out
 }
 
 fn write_operator(out: &mut String, operator: &Operator, facts: Facts<'_>) {
-    let outcome = facts.outcome;
-    let connection = &outcome.connection;
-    // Writing to a string doesn't fail.
-    let _ = match operator {
-        Operator::DownstreamRemoteAddress => write!(out, "{}", outcome.client),
-        Operator::DownstreamRemoteAddressWithoutPort => write!(out, "{}", outcome.client.ip()),
-        Operator::DownstreamRemotePort => write!(out, "{}", outcome.client.port()),
-        Operator::DownstreamDirectRemoteAddress => write!(out, "{}", connection.remote),
-        Operator::DownstreamDirectRemoteAddressWithoutPort => write!(out, "{}", connection.remote.ip()),
-        Operator::DownstreamLocalAddress => write!(out, "{}", connection.local),
-        Operator::DownstreamLocalAddressWithoutPort => write!(out, "{}", connection.local.ip()),
-        Operator::DownstreamLocalPort => write!(out, "{}", connection.local.port()),
-        Operator::DownstreamPeerUriSan => {
-            out.write_str(connection.peer_uri().map(|uri| &**uri).unwrap_or_default())
-        }
-        Operator::RequestedServerName => out.write_str(connection.server_name.as_deref().unwrap_or_default()),
-        Operator::Protocol => out.write_str(outcome.protocol.as_str()),
-        Operator::StartTime => out.write_str(&crate::clock::rfc3339(outcome.started)),
-        Operator::Hostname => out.write_str(facts.hostname),
-        Operator::RouteName => {
-            out.write_str(outcome.route.as_ref().map(|route| &*route.name).unwrap_or_default())
-        }
-        Operator::UpstreamHost => match &outcome.endpoint {
-            Some(endpoint) => write!(out, "{}", endpoint.address()),
-            None => Ok(()),
-        },
-        Operator::UpstreamCluster => out.write_str(
-            outcome.cluster.as_ref().map(|cluster| &**cluster.observed_name()).unwrap_or_default(),
-        ),
-        Operator::ResponseCode => write!(out, "{}", outcome.status.map_or(0, |status| status.as_u16())),
-        Operator::ResponseFlags => write!(out, "{}", outcome.flags),
-        Operator::ResponseCodeDetails => out.write_str(&outcome.details),
+    match operator {
+        Operator::Logged(field) => field.write(facts.outcome, out),
+        Operator::Hostname => out.push_str(facts.hostname),
         Operator::RequestHeader { name, alternative, limit } => {
-            let value = facts.head.and_then(|head| {
-                request_header(head, name).or_else(|| request_header(head, alternative.as_deref()?))
-            });
-            let value = value.unwrap_or_default();
+            let value = request_header(facts.head, name)
+                .or_else(|| request_header(facts.head, alternative.as_deref()?))
+                .unwrap_or_default();
             let end = limit.unwrap_or(value.len()).min(value.len());
-            out.write_str(value.get(..end).unwrap_or(value))
+            out.push_str(value.get(..end).unwrap_or(value));
         }
         Operator::ResponseHeader { name } => {
-            out.write_str(facts.response.map(|headers| text(headers.get(&**name))).unwrap_or_default())
+            out.push_str(facts.response.map(|headers| text(headers.get(&**name))).unwrap_or_default());
         }
-    };
+    }
 }
 
 fn request_header<'a>(head: &'a Head, name: &str) -> Option<&'a str> {

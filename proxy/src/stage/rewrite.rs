@@ -15,16 +15,18 @@ use crate::{
 };
 
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Applies the rewrites of a route, and of the target it picked.
 pub fn apply(route: &Route, forward: &Forward, target: Option<&Target>, head: &mut Head) {
-    let host = target
-        .and_then(|target| target.host_rewrite.as_ref())
-        .map(|literal| text(Some(literal)).to_owned())
-        .or_else(|| forward.host_rewrite.as_ref().and_then(|rewrite| new_host(rewrite, head)));
-    if let Some(host) = host {
-        set_authority(head, &host, forward.append_forwarded_host);
+    let tell = forward.append_forwarded_host;
+    if let Some(host) = target.and_then(|target| target.host_rewrite.as_ref()) {
+        set_authority(head, text(Some(host)), tell);
+    }
+    // The route's word counts more than that of the target it picked, and only it tells the server the old one.
+    if let Some(host) = forward.host_rewrite.as_ref().and_then(|rewrite| new_host(rewrite, head)) {
+        rewrite_authority(head, &host, tell);
     }
     if let Some(rewrite) = &forward.rewrite
         && let Some(path) = new_path(rewrite, &route.path.path, &head.path)
@@ -39,8 +41,16 @@ pub fn apply(route: &Route, forward: &Forward, target: Option<&Target>, head: &m
 /// Gives the request the name of the endpoint that was picked, for [`HostRewrite::Auto`].
 pub fn apply_endpoint_name(forward: &Forward, name: Option<&str>, head: &mut Head) {
     if let (Some(HostRewrite::Auto), Some(name)) = (&forward.host_rewrite, name) {
-        set_authority(head, name, forward.append_forwarded_host);
+        rewrite_authority(head, name, forward.append_forwarded_host);
     }
+}
+
+/// Sets the authority, and tells the server the one that was.
+fn rewrite_authority(head: &mut Head, host: &str, tell: bool) {
+    if let Ok(original) = HeaderValue::from_str(head.authority.as_str()) {
+        head.headers.insert(ORIGINAL_HOST, original);
+    }
+    set_authority(head, host, tell);
 }
 
 /// Sets the authority, if `host` can be one.

@@ -114,6 +114,17 @@ fn joined(parts: &[Part], outcome: &Outcome) -> String {
     line
 }
 
+/// As it is, without escapes; nothing where it isn't known.
+pub(super) fn write_value(operator: &Operator, limit: Option<usize>, outcome: &Outcome, out: &mut String) {
+    match found(operator, outcome) {
+        Found::Nothing => {}
+        Found::Number(number) => {
+            let _ = write!(out, "{number}");
+        }
+        Found::Text(text) => out.push_str(cut(&text, limit)),
+    }
+}
+
 fn write_text(operator: &Operator, limit: Option<usize>, outcome: &Outcome, line: &mut String) {
     match found(operator, outcome) {
         Found::Nothing => line.push('-'),

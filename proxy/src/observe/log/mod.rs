@@ -3,6 +3,7 @@
 //! A [`Format`] is compiled once from Envoy's text or JSON form; a worker collects lines and hands them, many at a time,
 //! to the file's [`writer`]. Whoever is slow to take the lines costs lines, never requests.
 
+mod field;
 mod format;
 mod operator;
 mod time;
@@ -10,7 +11,7 @@ mod writer;
 
 use std::sync::Arc;
 
-pub use self::{format::Format, operator::BadFormat, writer::Writers};
+pub use self::{field::Field, format::Format, operator::BadFormat, writer::Writers};
 use super::Observe;
 use crate::{request::outcome::Outcome, snapshot::http::AccessLog};
 

@@ -141,7 +141,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, BadFormat> {
 }
 
 /// Where the operator's closing `%` is. A time format in parentheses has some of its own.
-fn end_of(text: &str) -> Option<usize> {
+pub(super) fn end_of(text: &str) -> Option<usize> {
     let mut depth = 0_u32;
     text.char_indices().find_map(|(at, letter)| {
         match letter {
@@ -154,7 +154,7 @@ fn end_of(text: &str) -> Option<usize> {
     })
 }
 
-fn operator(text: &str) -> Result<(Operator, Option<usize>), BadFormat> {
+pub(super) fn operator(text: &str) -> Result<(Operator, Option<usize>), BadFormat> {
     let unknown = || BadFormat::Unknown(text.to_owned());
     let (name, argument, limit) = match text.split_once('(') {
         None => match text.split_once(':') {
