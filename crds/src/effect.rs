@@ -33,7 +33,6 @@ const fn value(
 
 /// The table. `{policy}` stands for each place of a traffic policy, `{@request.auth.claims*}` for keys of a map.
 pub const FIELDS_WITHOUT_EFFECT: &[WithoutEffect] = &[
-    field("VirtualService", "spec.http[].delegate", "the rule is passed over"),
     field(
         "VirtualService",
         "spec.http[].match[].headers{@request.auth.claims*}",
@@ -67,6 +66,8 @@ pub const FIELDS_WITHOUT_EFFECT: &[WithoutEffect] = &[
     value("ServiceEntry", "spec.resolution", "DYNAMIC_DNS", "the hosts are not reachable"),
     field("ServiceEntry", "spec.endpoints[].network", "the endpoint is reached directly"),
     field("Sidecar", "spec.ingress[].tls", "the port speaks the mesh's mutual TLS, or plain text"),
+    field("Sidecar", "spec.egress[].bind", "hosts are reached at their own addresses"),
+    value("Sidecar", "spec.egress[].captureMode", "NONE", "hosts are reached by redirected connections only"),
     field(
         "Sidecar",
         "spec.outboundTrafficPolicy.egressProxy",

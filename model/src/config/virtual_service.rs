@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crds::networking::{Destination, VirtualServiceSpec};
+use crds::networking::{Destination, HttpRoute, VirtualServiceSpec};
 
+use super::delegate;
 use crate::value::{ExportTo, Meta, NamespacedName, Text, intern, resolve_host};
 
 /// The name that stands for all sidecars in lists of gateways.
@@ -64,16 +65,51 @@ impl VirtualService {
         }
     }
 
+    /// Its rules that are left to another VirtualService, with that one's name.
+    pub fn delegates(&self) -> impl Iterator<Item = (&HttpRoute, NamespacedName)> {
+        self.spec.http.iter().filter_map(|rule| {
+            let delegate = rule.delegate.as_ref()?;
+            let namespace = delegate.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+            let namespace = namespace.unwrap_or(&self.meta.name.namespace);
+            Some((rule, NamespacedName::new(namespace, delegate.name.as_deref().unwrap_or_default())))
+        })
+    }
+
+    /// The same with the rules of its delegates in their places; `rules_of` finds those of a delegate.
+    pub fn with_delegates<'a>(&self, rules_of: impl Fn(&NamespacedName) -> Option<&'a [HttpRoute]>) -> Self {
+        let mut delegates = self.delegates();
+        let rules = self.spec.http.iter().flat_map(|rule| match &rule.delegate {
+            None => vec![rule.clone()],
+            Some(_) => {
+                let found = delegates.next().and_then(|(_, name)| rules_of(&name));
+                delegate::under(rule, found.unwrap_or_default())
+            }
+        });
+        let mut spec = VirtualServiceSpec { http: rules.collect(), ..self.spec.clone() };
+        let hosts = destinations_of(&mut spec).map(|destination| intern(&destination.host));
+        Self {
+            destinations: hosts.collect(),
+            source_label_keys: source_label_keys(&spec),
+            spec,
+            ..self.clone()
+        }
+    }
+
     /// Hosts for which it applies to sidecars.
     pub fn mesh_hosts(&self) -> impl Iterator<Item = &Text> {
         self.hosts.iter().filter(|_| self.on_mesh)
     }
 }
 
-/// A gateway as written, which is of the object's own namespace unless it says another.
+/// A gateway as written, which is of the object's own namespace unless it says another. The names of gateways that
+/// can be said without a namespace have no dots.
 fn gateway_name(written: &str, namespace: &str) -> NamespacedName {
     match written.split_once('/') {
-        None => NamespacedName::new(namespace, written),
+        // `name.namespace`, and whatever follows, is the oldest way to say it.
+        None => match written.split_once('.') {
+            None => NamespacedName::new(namespace, written),
+            Some((name, rest)) => NamespacedName::new(rest.split('.').next().unwrap_or_default(), name),
+        },
         Some((".", name)) => NamespacedName::new(namespace, name),
         Some((other, name)) => NamespacedName::new(other, name),
     }

@@ -101,6 +101,11 @@ impl Store {
         self.put_virtual_service(name, new, changes);
     }
 
+    /// Drops what waits under a name.
+    pub(super) fn forget_held(&mut self, name: &NamespacedName) {
+        self.held.rules.remove(name);
+    }
+
     /// Looks again at rules that wait for something that changed.
     pub(super) fn reconsider_held(&mut self, changes: &mut Changes) {
         if self.held.rules.is_empty() {

@@ -3,6 +3,7 @@
 //! Called by the control plane's sources, one event after the other. An event costs what it touches: maps are
 //! persistent, so that publishing a mesh copies nothing, and each index is updated, never rebuilt.
 
+mod delegation;
 mod entries;
 mod hold;
 mod index;
@@ -26,6 +27,7 @@ use crate::mesh::Mesh;
 use crate::object::{Event, Object};
 use crate::value::{Key, Kind};
 
+use delegation::Delegation;
 use hold::Held;
 use policy::RuleIndex;
 use services::ServiceIndex;
@@ -39,6 +41,7 @@ pub struct Store {
     services: ServiceIndex,
     rules: RuleIndex,
     held: Held,
+    delegation: Delegation,
 }
 
 impl Store {
@@ -50,6 +53,7 @@ impl Store {
             services: ServiceIndex::default(),
             rules: RuleIndex::default(),
             held: Held::default(),
+            delegation: Delegation::default(),
         }
     }
 
@@ -99,7 +103,7 @@ impl Store {
             Object::Secret(secret) => self.set_secret(secret, changes),
             Object::VirtualService(meta, spec) => {
                 let service = crate::config::VirtualService::new(meta, spec, &domain);
-                self.set_virtual_service(&service.meta.name.clone(), Some(service), changes);
+                self.take_virtual_service(&service.meta.name.clone(), Some(service), changes);
             }
             Object::DestinationRule(meta, spec) => {
                 let rule = crate::config::DestinationRule::new(meta, *spec, &domain);
@@ -140,7 +144,7 @@ impl Store {
             Kind::Service => self.remove_service(name, changes),
             Kind::EndpointSlice => self.remove_slice(name, changes),
             Kind::Secret => self.remove_secret(name, changes),
-            Kind::VirtualService => self.set_virtual_service(name, None, changes),
+            Kind::VirtualService => self.take_virtual_service(name, None, changes),
             Kind::DestinationRule => self.set_destination_rule(name, None, changes),
             Kind::Gateway => self.set_gateway(name, None, changes),
             Kind::ServiceEntry => self.set_service_entry(name, None, changes),
@@ -159,6 +163,8 @@ impl Store {
         if *self.mesh.settings != settings {
             Arc::make_mut(&mut self.mesh).settings = Arc::new(settings);
             changes.everything = true;
+            // Whom delegates are exported to by default may have changed.
+            self.renew_roots(None, changes);
         }
     }
 }
