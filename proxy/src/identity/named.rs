@@ -27,7 +27,7 @@ const FILE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Secrets that are files in this container.
 #[derive(Debug, Default)]
-pub struct FileSecrets {
+pub(crate) struct FileSecrets {
     /// By name, with what was last read.
     names: BTreeMap<Arc<str>, Vec<u8>>,
     refreshed: Option<Instant>,
@@ -35,7 +35,7 @@ pub struct FileSecrets {
 
 impl FileSecrets {
     /// Whether this is a file's name; then it is followed from now on.
-    pub fn add(&mut self, name: &Arc<str>) -> bool {
+    pub(crate) fn add(&mut self, name: &Arc<str>) -> bool {
         let is_file = name.starts_with(FILE_CERT) || name.starts_with(FILE_ROOT);
         if is_file {
             self.names.insert(name.clone(), Vec::new());
@@ -45,7 +45,7 @@ impl FileSecrets {
     }
 
     /// Follows the files among these names, and no others.
-    pub fn follow(&mut self, names: &BTreeSet<String>) {
+    pub(crate) fn follow(&mut self, names: &BTreeSet<String>) {
         self.names.retain(|name, _| names.contains(&**name));
         for name in names {
             if !self.names.contains_key(name.as_str()) {
@@ -55,18 +55,18 @@ impl FileSecrets {
     }
 
     /// Whether it was followed until now.
-    pub fn remove(&mut self, name: &Arc<str>) -> bool {
+    pub(crate) fn remove(&mut self, name: &Arc<str>) -> bool {
         self.names.remove(name).is_some()
     }
 
     /// When the files are due again, if there are any.
-    pub fn next_refresh(&self) -> Option<Instant> {
+    pub(crate) fn next_refresh(&self) -> Option<Instant> {
         (!self.names.is_empty()).then_some(())?;
         self.refreshed.map(|at| at + FILE_INTERVAL)
     }
 
     /// Reads the files if they are due. A file that can't be read leaves the secret as it is.
-    pub fn refresh(&mut self, secrets: &Secrets, now: Instant) {
+    pub(crate) fn refresh(&mut self, secrets: &Secrets, now: Instant) {
         if self.names.is_empty() || self.refreshed.is_some_and(|at| now < at + FILE_INTERVAL) {
             return;
         }
@@ -108,4 +108,20 @@ fn read(name: &str, last: &mut Vec<u8>, secrets: &Secrets) -> Result<(), String>
         *last = both;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_trusts_is_a_secret_where_there_is_such_a_file() {
+        let (secrets, mut files) = (Secrets::default(), FileSecrets::default());
+        let name = format!("{FILE_ROOT}{SYSTEM}");
+        files.follow(&BTreeSet::from([name.clone(), "default".to_owned()]));
+        files.refresh(&secrets, Instant::now());
+        assert_eq!(secrets.roots(&name).is_some(), system_roots().is_ok());
+        files.follow(&BTreeSet::new());
+        assert_eq!(files.next_refresh(), None);
+    }
 }
