@@ -6,8 +6,8 @@ use model::Service;
 use crate::context::Context;
 
 /// All names and addresses of a service that a client may use: `reviews`, `reviews.shop`, `reviews.shop.svc`, the full
-/// name, and its addresses. A name that means another service to this client is left out, because route
-/// configurations must not name a domain twice. Ports are ignored in matching.
+/// name with and without the dot of absolute names, and its addresses. A name that means another service to this client
+/// is left out, because route configurations must not name a domain twice. Ports are ignored in matching.
 pub(super) fn domains(context: &Context<'_>, service: &Service, port: u16) -> Vec<String> {
     let host = &*service.key.host;
     let mut domains = vec![host.to_owned()];
@@ -15,6 +15,11 @@ pub(super) fn domains(context: &Context<'_>, service: &Service, port: u16) -> Ve
     if service.is_headless() {
         let pods: Vec<String> = domains.iter().map(|domain| format!("*.{domain}")).collect();
         domains.extend(pods);
+    }
+    let absolute = format!("{host}.");
+    let named = host.parse::<std::net::IpAddr>().is_err() && !model::is_wildcard(host);
+    if named && !is_taken(context, &absolute) {
+        domains.push(absolute);
     }
     let single = service.addresses.iter().filter(|net| net.prefix_len() == net.max_prefix_len());
     domains.extend(single.filter(|net| owns(context, service, port, **net)).map(|net| bracketed(*net)));

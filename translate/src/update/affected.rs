@@ -115,6 +115,10 @@ impl Affected {
         for suffix in [format!(".svc.{}", context.mesh.domain), format!(".{}", context.mesh.domain)] {
             self.hosts.insert(model::intern(&format!("{host}{suffix}")));
         }
+        // And so does `reviews.shop.svc.cluster.local.`, dot included.
+        if let Some(relative) = host.strip_suffix('.') {
+            self.hosts.insert(model::intern(relative));
+        }
     }
 
     fn policies(&mut self, context: &Context<'_>, changes: &Changes) {
