@@ -182,6 +182,18 @@ async fn headers_paths_and_hosts_are_rewritten() {
 }
 
 #[tokio::test]
+async fn a_small_body_that_nobody_reads_ends_no_connection() {
+    let direct = DirectResponse { status: StatusCode::IM_A_TEAPOT, body: Bytes::from_static(b"no") };
+    let rig = Rig::http(vec![Route::new(Action::Direct(Box::new(direct)))], &[]).await;
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    for _ in 0..2 {
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody").await.unwrap();
+        let answer = read_answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 418"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn routes_answer_themselves() {
     let redirect = Redirect {
         status: StatusCode::FOUND,
