@@ -113,7 +113,8 @@ impl WorkloadCert {
         self.renewal_at(random).duration_since(now).unwrap_or(Duration::ZERO)
     }
 
-    pub(crate) fn certified(&self) -> &std::sync::Arc<CertifiedKey> {
+    /// Chain and key as a TLS server presents them.
+    pub fn certified(&self) -> &std::sync::Arc<CertifiedKey> {
         &self.certified
     }
 }

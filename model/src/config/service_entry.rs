@@ -68,8 +68,7 @@ impl ServiceEntry {
 
     /// A selected WorkloadEntry as an endpoint.
     pub(crate) fn group_of_machine(&self, entry: &WorkloadEntry) -> Arc<EndpointGroup> {
-        let ports = self.services.first().map_or(&[][..], |service| &service.ports);
-        group(ports, &entry.ports, entry.endpoint.clone())
+        entry.group(self.services.first().map_or(&[][..], |service| &service.ports))
     }
 }
 
@@ -78,6 +77,11 @@ impl WorkloadEntry {
     pub fn new(meta: Meta, spec: &WorkloadEntrySpec) -> Self {
         let (ports, endpoint) = machine(&meta.name, spec);
         Self { labels: Labels::new(&spec.labels), endpoint, ports, meta }
+    }
+
+    /// As an endpoint of a service with these ports.
+    pub(crate) fn group(&self, ports: &[ServicePort]) -> Arc<EndpointGroup> {
+        group(ports, &self.ports, self.endpoint.clone())
     }
 }
 

@@ -55,7 +55,9 @@ pub enum EgressNamespace {
     Any,
     /// `~`
     Nobody,
-    /// A name, or `.` for the Sidecar's own.
+    /// `.`: that of the workload, which a Sidecar of the root namespace may be for.
+    Own,
+    /// A name.
     Named(Text),
 }
 
@@ -74,17 +76,18 @@ impl EgressHost {
         let (namespace, of) = match namespace {
             "*" => (EgressNamespace::Any, own),
             "~" => (EgressNamespace::Nobody, own),
-            "." => (EgressNamespace::Named(intern(own)), own),
+            "." => (EgressNamespace::Own, own),
             named => (EgressNamespace::Named(intern(named)), named),
         };
         Self { namespace, host: resolve_host(host, of, domain) }
     }
 
-    /// Whether a host declared in a namespace is meant.
-    pub fn covers(&self, host: &str, namespace: &str) -> bool {
+    /// Whether a host declared in a namespace is meant, for a workload of the namespace `own`.
+    pub fn covers(&self, host: &str, namespace: &str, own: &str) -> bool {
         let namespace_fits = match &self.namespace {
             EgressNamespace::Any => true,
             EgressNamespace::Nobody => false,
+            EgressNamespace::Own => *own == *namespace,
             EgressNamespace::Named(named) => **named == *namespace,
         };
         // A wildcard service (`*.example.com`) is also meant by a host that it covers.

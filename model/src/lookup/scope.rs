@@ -67,17 +67,17 @@ impl<'a> Scope<'a> {
             return false;
         }
         let egress = self.egress();
+        // A port that some listener is for is no other listener's.
+        let listed = egress.iter().filter_map(|listener| listener.port.as_ref()).map(|port| port.number);
+        let claimed = port.filter(|port| listed.into_iter().any(|listed| listed == *port));
         egress.is_empty()
             || egress.iter().any(|listener| {
-                let port_fits = match (&listener.port, port) {
-                    (Some(only), Some(port)) => only.number == port,
-                    (None, _) | (_, None) => true,
-                };
-                port_fits
+                let of_listener = listener.port.as_ref().map(|port| port.number);
+                (port.is_none() || of_listener == claimed)
                     && listener
                         .hosts
                         .iter()
-                        .any(|host| host.covers(&service.key.host, &service.key.namespace))
+                        .any(|host| host.covers(&service.key.host, &service.key.namespace, self.namespace))
             })
     }
 
@@ -105,7 +105,7 @@ impl<'a> Scope<'a> {
             || service
                 .hosts
                 .iter()
-                .any(|host| hosts().any(|of| of.covers(host, &service.meta.name.namespace)))
+                .any(|host| hosts().any(|of| of.covers(host, &service.meta.name.namespace, self.namespace)))
     }
 
     /// The service behind a host: the proxy's own namespace's, else Kubernetes', else the first by namespace.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Store;
 use crate::changes::Changes;
 use crate::config::{ServiceEntry, WorkloadEntry};
-use crate::value::{EndpointGroup, NamespacedName, Registry, ServiceKey, Text};
+use crate::value::{EndpointGroup, NamespacedName, Registry, Service, ServiceKey, Text};
 
 impl Store {
     pub(super) fn set_service_entry(
@@ -68,6 +68,22 @@ impl Store {
             None => entries.remove(&name.name),
         };
         self.refresh_entries_in(&name.namespace, changes);
+        let keys = self.mesh.services_in.get(&name.namespace).into_iter().flatten();
+        let kubernetes = |key: &&ServiceKey| {
+            let service = self.mesh.services.get(*key);
+            service.is_some_and(|one| one.registry == Registry::Kubernetes && !one.selector.is_empty())
+        };
+        for key in keys.filter(kubernetes).cloned().collect::<Vec<_>>() {
+            self.refresh_endpoints(&key, changes);
+        }
+    }
+
+    /// WorkloadEntries behind a Kubernetes service, by its selector as pods are.
+    pub(super) fn machines_of(&self, service: &Service) -> Vec<Arc<EndpointGroup>> {
+        let all = self.services.workload_entries.get(&service.key.namespace).into_iter().flatten();
+        all.filter(|(_, machine)| !service.selector.is_empty() && machine.labels.satisfy(&service.selector))
+            .map(|(_, machine)| machine.group(&service.ports))
+            .collect()
     }
 
     /// ServiceEntries that select workloads may select others now.

@@ -73,7 +73,7 @@ impl Store {
         claims.sort_by_key(|claim| {
             (claim.registry == Registry::ServiceEntry, claim.created, claim.name.clone())
         });
-        let winner = claims.first().cloned();
+        let winner = combined(claims);
         if winner.is_none() {
             self.services.claims.remove(key);
         }
@@ -104,9 +104,15 @@ impl Store {
                 match service.registry {
                     Registry::Kubernetes => {
                         let slices = self.services.slices.get(&name);
-                        slices.into_iter().flatten().map(|(_, slice)| slice.group.clone()).collect()
+                        let pods = slices.into_iter().flatten().map(|(_, slice)| slice.group.clone());
+                        pods.chain(self.machines_of(service)).collect()
                     }
-                    Registry::ServiceEntry => self.entry_groups(&name),
+                    Registry::ServiceEntry => {
+                        let claims = self.services.claims.get(key).map_or(&[][..], Vec::as_slice);
+                        let parts = parts_of(claims).map(|part| &part.name);
+                        let names = parts.map(|part| NamespacedName { name: part.clone(), ..name.clone() });
+                        names.flat_map(|name| self.entry_groups(&name)).collect()
+                    }
                 }
             }
         };
@@ -124,6 +130,28 @@ impl Store {
         };
         changes.merge(Changes { endpoints: [(key.clone(), change)].into(), ..Changes::default() });
     }
+}
+
+/// Declarations that count: the first, and ServiceEntries that are resolved like it, whose ports add up.
+fn parts_of(claims: &[Arc<Service>]) -> impl Iterator<Item = &Arc<Service>> {
+    let first = claims.first();
+    claims.iter().enumerate().filter_map(move |(index, claim)| {
+        let first = first?;
+        let entries = [claim, first].iter().all(|one| one.registry == Registry::ServiceEntry);
+        (index == 0 || (entries && claim.resolution == first.resolution)).then_some(claim)
+    })
+}
+
+/// A service of all its declarations.
+fn combined(claims: &[Arc<Service>]) -> Option<Arc<Service>> {
+    let mut parts = parts_of(claims);
+    let mut service = parts.next()?.clone();
+    for port in parts.flat_map(|part| &part.ports) {
+        if !service.ports.iter().any(|known| known.number == port.number || known.name == port.name) {
+            Arc::make_mut(&mut service).ports.push(port.clone());
+        }
+    }
+    Some(service)
 }
 
 /// Puts a service where it is looked for.

@@ -262,7 +262,7 @@ fn a_sidecar_narrows_what_is_seen() {
         seen.map(|service| service.name.to_string()).collect()
     };
     assert_eq!(seen("shop"), ["far", "reviews"]);
-    assert!(seen("other").is_empty(), "the root namespace's `.` is the root namespace");
+    assert_eq!(seen("other"), ["far"], "`.` is the workload's namespace in the root namespace too");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 use super::error::{At as _, ConfigError, Result, each};
 use super::value::{decode, enumeration, flag};
 use crate::snapshot::cluster::{Transport, UpstreamTls};
-use crate::snapshot::listener::{ClientCertificate, DownstreamTls, NameMatch, TlsVersion};
+use crate::snapshot::listener::{ClientCertificate, DownstreamTls, Fingerprint, NameMatch, TlsVersion};
 
 const DOWNSTREAM: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 const UPSTREAM: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
@@ -74,6 +74,7 @@ fn downstream_context(value: &pb::DownstreamTlsContext) -> Result<DownstreamTls>
         certificates: common.certificates,
         roots: common.roots,
         subject_alt_names: common.names,
+        fingerprints: common.fingerprints,
         alpn: common.alpn,
         min_version: common.min_version,
         max_version: common.max_version,
@@ -82,6 +83,9 @@ fn downstream_context(value: &pb::DownstreamTlsContext) -> Result<DownstreamTls>
 
 fn upstream_context(value: &pb::UpstreamTlsContext) -> Result<UpstreamTls> {
     let common = common(value.common_tls_context.as_ref()).field("common_tls_context")?;
+    if !common.fingerprints.is_empty() {
+        return Err(ConfigError::unsupported("fingerprints of an endpoint's certificate"));
+    }
     let exact = |name: &NameMatch| match name {
         NameMatch::Exact(name) => Ok(name.to_string()),
         _ => Err(ConfigError::unsupported("a prefix or suffix as the name of an endpoint's certificate")),
@@ -103,6 +107,7 @@ struct Common {
     certificates: Vec<Arc<str>>,
     roots: Option<Arc<str>>,
     names: Vec<NameMatch>,
+    fingerprints: Vec<Fingerprint>,
     validates: bool,
     alpn: Vec<Box<[u8]>>,
     min_version: TlsVersion,
@@ -127,6 +132,7 @@ fn common(value: Option<&pb::CommonTlsContext>) -> Result<Common> {
             .collect(),
         roots: validation.roots,
         names: validation.names,
+        fingerprints: validation.fingerprints,
         validates: validation.present,
         alpn: value.alpn_protocols.iter().map(|protocol| protocol.as_bytes().into()).collect(),
         min_version,
@@ -160,6 +166,7 @@ struct Validation {
     present: bool,
     roots: Option<Arc<str>>,
     names: Vec<NameMatch>,
+    fingerprints: Vec<Fingerprint>,
 }
 
 fn validation(value: &pb::CommonTlsContext) -> Result<Validation> {
@@ -167,7 +174,8 @@ fn validation(value: &pb::CommonTlsContext) -> Result<Validation> {
     match &value.validation_context_type {
         None => Ok(Validation::default()),
         Some(Pb::ValidationContextSdsSecretConfig(secret)) => {
-            Ok(Validation { present: true, roots: Some(secret.name.as_str().into()), names: Vec::new() })
+            let roots = Some(secret.name.as_str().into());
+            Ok(Validation { present: true, roots, ..Validation::default() })
         }
         Some(Pb::CombinedValidationContext(combined)) => {
             let context = combined.default_validation_context.as_ref();
@@ -177,6 +185,11 @@ fn validation(value: &pb::CommonTlsContext) -> Result<Validation> {
                 roots: secret.map(|secret| secret.name.as_str().into()),
                 names: context
                     .map(names)
+                    .transpose()
+                    .field("combined_validation_context")?
+                    .unwrap_or_default(),
+                fingerprints: context
+                    .map(fingerprints)
                     .transpose()
                     .field("combined_validation_context")?
                     .unwrap_or_default(),
@@ -192,13 +205,37 @@ fn inline(context: &pb::CertificateValidationContext) -> Result<Validation> {
     if context.trusted_ca.is_some() {
         return Err(ConfigError::unsupported("trusted_ca outside of a secret"));
     }
-    Ok(Validation { present: false, roots: None, names: names(context)? })
+    Ok(Validation {
+        present: false,
+        roots: None,
+        names: names(context)?,
+        fingerprints: fingerprints(context)?,
+    })
+}
+
+/// Hashes of certificates in hex, with or without colons, and of keys in base64.
+fn fingerprints(context: &pb::CertificateValidationContext) -> Result<Vec<Fingerprint>> {
+    use base64::Engine as _;
+    let mut all = each("verify_certificate_hash", &context.verify_certificate_hash, |written| {
+        let digits = written.replace(':', "");
+        let byte =
+            |at: usize| digits.get(2 * at..2 * at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let bytes: Option<Vec<u8>> = (0..digits.len().div_ceil(2)).map(byte).collect();
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Fingerprint::Certificate).ok_or_else(no_sha256)
+    })?;
+    all.extend(each("verify_certificate_spki", &context.verify_certificate_spki, |written| {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(written).ok();
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Fingerprint::Key).ok_or_else(no_sha256)
+    })?);
+    Ok(all)
+}
+
+fn no_sha256() -> ConfigError {
+    ConfigError::new("is no SHA-256")
 }
 
 fn names(context: &pb::CertificateValidationContext) -> Result<Vec<NameMatch>> {
     let unsupported = [
-        ("verify_certificate_spki", !context.verify_certificate_spki.is_empty()),
-        ("verify_certificate_hash", !context.verify_certificate_hash.is_empty()),
         ("crl", context.crl.is_some()),
         ("custom_validator_config", context.custom_validator_config.is_some()),
         ("allow_expired_certificate", context.allow_expired_certificate),

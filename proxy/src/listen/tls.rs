@@ -11,7 +11,7 @@ use x509_parser::{extensions::GeneralName, prelude::FromDer as _};
 use crate::{
     identity::{Secrets, TlsNames},
     request::outcome::{PeerCertificate, TlsFacts},
-    snapshot::listener::{ClientCertificate, DownstreamTls, NameMatch, TlsVersion},
+    snapshot::listener::{ClientCertificate, DownstreamTls, Fingerprint, NameMatch, TlsVersion},
 };
 
 /// Time for a handshake where the chain names none.
@@ -37,6 +37,9 @@ pub enum HandshakeError {
     /// The client's certificate has none of the names that are allowed.
     #[error("TLS error: the client's certificate has none of the allowed names")]
     WrongName,
+    /// The client's certificate is another one than those that are allowed.
+    #[error("TLS error: the client's certificate has none of the allowed fingerprints")]
+    WrongFingerprint,
 }
 
 /// The configurations that one worker has made, by what they are made of.
@@ -70,10 +73,10 @@ impl ServerConfigs {
         context: &DownstreamTls,
         carries_http: bool,
         offers: &[Box<[u8]>],
+        certificate: Option<&Arc<str>>,
     ) -> Result<Arc<ServerConfig>, HandshakeError> {
         let alpn = agreed(&context.alpn, carries_http, offers);
-        let names =
-            TlsNames { certificate: context.certificates.first().cloned(), roots: context.roots.clone() };
+        let names = TlsNames { certificate: certificate.cloned(), roots: context.roots.clone() };
         let versions = (context.min_version, context.max_version);
         let key = Key { names, clients: context.client_certificate, versions, alpn };
         let mut made = self.made.borrow_mut();
@@ -100,6 +103,22 @@ impl ServerConfigs {
     }
 }
 
+/// The secret with the certificate for a client: of several, one that it can verify, ECDSA before RSA as Envoy has it.
+fn choose<'a>(secrets: &Secrets, context: &'a DownstreamTls, hello: &Accepted) -> Option<&'a Arc<str>> {
+    let [only] = context.certificates.as_slice() else {
+        let hello = hello.client_hello();
+        let rank = |name: &&Arc<str>| {
+            let known = secrets.certificate(name)?;
+            let key = &known.certified().key;
+            key.choose_scheme(hello.signature_schemes())?;
+            Some(u8::from(key.algorithm() != rustls::SignatureAlgorithm::ECDSA))
+        };
+        let usable = context.certificates.iter().filter_map(|name| Some((rank(&name)?, name)));
+        return usable.min_by_key(|(rank, _)| *rank).map(|(_, name)| name).or(context.certificates.first());
+    };
+    Some(only)
+}
+
 fn supported_versions((min, max): (TlsVersion, TlsVersion)) -> Vec<&'static SupportedProtocolVersion> {
     let all = [(TlsVersion::V1_2, &rustls::version::TLS12), (TlsVersion::V1_3, &rustls::version::TLS13)];
     all.into_iter().filter(|(version, _)| (min..=max).contains(version)).map(|(_, version)| version).collect()
@@ -122,19 +141,35 @@ pub async fn accept(
     stream: TcpStream,
     timeout: Option<Duration>,
 ) -> Result<(TlsStream<TcpStream>, TlsFacts), HandshakeError> {
-    let config = configs.find(context, carries_http, offers)?;
+    let certificate = choose(&configs.secrets, context, &hello).cloned();
+    let config = configs.find(context, carries_http, offers, certificate.as_ref())?;
     let handshake = StartHandshake::from_parts(hello, stream).into_stream(config);
     let stream = tokio::time::timeout(timeout.unwrap_or(HANDSHAKE), handshake)
         .await
         .map_err(|_| HandshakeError::Timeout)??;
-    let facts = facts(configs, context, &stream);
+    let facts = facts(configs, context, certificate, &stream);
     if let Some(peer) = &facts.peer
         && !context.subject_alt_names.is_empty()
         && !names(peer).any(|name| context.subject_alt_names.iter().any(|want| fits(want, name)))
     {
         return Err(HandshakeError::WrongName);
     }
+    if let Some(peer) = &facts.peer
+        && !context.fingerprints.is_empty()
+        && !context.fingerprints.iter().any(|want| is_of(want, &peer.der))
+    {
+        return Err(HandshakeError::WrongFingerprint);
+    }
     Ok((stream, facts))
+}
+
+fn is_of(want: &Fingerprint, der: &[u8]) -> bool {
+    use sha2::Digest as _;
+    match want {
+        Fingerprint::Certificate(hash) => sha2::Sha256::digest(der)[..] == hash[..],
+        Fingerprint::Key(hash) => x509_parser::certificate::X509Certificate::from_der(der)
+            .is_ok_and(|(_, certificate)| sha2::Sha256::digest(certificate.public_key().raw)[..] == hash[..]),
+    }
 }
 
 fn names(peer: &PeerCertificate) -> impl Iterator<Item = &str> {
@@ -149,9 +184,14 @@ fn fits(want: &NameMatch, name: &str) -> bool {
     }
 }
 
-fn facts(configs: &ServerConfigs, context: &DownstreamTls, stream: &TlsStream<TcpStream>) -> TlsFacts {
+fn facts(
+    configs: &ServerConfigs,
+    context: &DownstreamTls,
+    certificate: Option<Arc<str>>,
+    stream: &TlsStream<TcpStream>,
+) -> TlsFacts {
     let (_, session) = stream.get_ref();
-    let names = TlsNames { certificate: context.certificates.first().cloned(), roots: context.roots.clone() };
+    let names = TlsNames { certificate, roots: context.roots.clone() };
     let local = configs.secrets.identity(&names).id();
     TlsFacts {
         version: match session.protocol_version() {

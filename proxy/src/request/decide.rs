@@ -19,6 +19,12 @@ impl Exchange {
         let worker = &self.connection.worker;
         let table = stage::route::table(&self.connection.manager.routes, &self.snapshot);
         let table = table.ok_or_else(Reply::no_route)?;
+        // A host that insists on TLS needs no routes to say so.
+        let host = stage::route::host(table, &self.head.view());
+        if host.is_some_and(|host| host.require_tls != RequireTls::No) && self.head.scheme != Scheme::HTTPS {
+            return Err(Reply::new(StatusCode::MOVED_PERMANENTLY, Flags::NONE, "direct_response")
+                .header(header::LOCATION, stage::redirect::to_https(&self.head)));
+        }
         let routed = stage::route::find(table, &self.head.view(), &mut || worker.random());
         let routed = routed.ok_or_else(Reply::no_route)?;
         self.record.route = Some(routed.route.clone());
@@ -26,10 +32,6 @@ impl Exchange {
             self.source.keep_up_to(u64::from(limit));
         }
         self.routed = Some(routed.clone());
-        if routed.host.require_tls != RequireTls::No && self.head.scheme != Scheme::HTTPS {
-            return Err(Reply::new(StatusCode::MOVED_PERMANENTLY, Flags::NONE, "direct_response")
-                .header(header::LOCATION, stage::redirect::to_https(&self.head)));
-        }
         Ok(routed)
     }
 

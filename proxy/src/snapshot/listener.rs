@@ -145,12 +145,23 @@ pub struct DownstreamTls {
     pub roots: Option<Arc<str>>,
     /// Subject alternative names of which the client's certificate must have one. Empty is any.
     pub subject_alt_names: Vec<NameMatch>,
+    /// Fingerprints of which the client's certificate, or its key, must have one. Empty is any.
+    pub fingerprints: Vec<Fingerprint>,
     /// The protocols that we speak, best first.
     pub alpn: Vec<Box<[u8]>>,
     /// The lowest version.
     pub min_version: TlsVersion,
     /// The highest version.
     pub max_version: TlsVersion,
+}
+
+/// A SHA-256 that tells a certificate, or a key, from all others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Fingerprint {
+    /// Of the certificate.
+    Certificate([u8; 32]),
+    /// Of its public key, with the key's kind.
+    Key([u8; 32]),
 }
 
 /// Whether a client must show a certificate.

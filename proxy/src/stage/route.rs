@@ -28,6 +28,11 @@ pub fn table<'a>(source: &'a RouteSource, snapshot: &'a Snapshot) -> Option<&'a 
     }
 }
 
+/// The virtual host of a request.
+pub fn host<'a>(table: &'a RouteTable, request: &RequestView<'_>) -> Option<&'a Arc<VirtualHost>> {
+    table.host(request.authority)
+}
+
 /// The route for a request. `chance` gives random numbers to routes that take a share of the requests.
 pub fn find(
     table: &Arc<RouteTable>,

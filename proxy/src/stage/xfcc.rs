@@ -25,10 +25,9 @@ pub fn element(connection: &Connection, details: CertDetails) -> Option<HeaderVa
     if details.subject {
         text.push_str(&format!(";Subject=\"{}\"", peer.subject.replace(['"', '\r', '\n'], "")));
     }
-    if details.uri
-        && let Some(uri) = &peer.uri
-    {
-        text.push_str(&format!(";URI={uri}"));
+    if details.uri {
+        // The key is there for certificates without a URI too, as Envoy has it.
+        text.push_str(&format!(";URI={}", peer.uri.as_deref().unwrap_or_default()));
     }
     if details.dns {
         for name in &peer.dns {

@@ -46,6 +46,7 @@ fn inbound_tls() -> Arc<DownstreamTls> {
         certificates: vec!["default".into()],
         roots: Some("ROOTCA".into()),
         subject_alt_names: Vec::new(),
+        fingerprints: Vec::new(),
         alpn: vec![b"h2"[..].into(), b"http/1.1"[..].into()],
         min_version: TlsVersion::V1_2,
         max_version: TlsVersion::V1_3,

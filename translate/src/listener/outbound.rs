@@ -182,10 +182,16 @@ fn build(context: &Context<'_>, unit: Unit, parts: &[Part<'_>], http: bool) -> A
         chains.all.iter().filter_map(|chain| chain.filter_chain_match.as_ref()).any(test)
     };
     let mut filters = Vec::new();
-    if uses(&|conditions| !conditions.server_names.is_empty()) {
-        filters.push(tls_inspector());
-    }
+    let by_name = uses(&|conditions| !conditions.server_names.is_empty());
     let detects = uses(&|conditions| !conditions.application_protocols.is_empty());
+    if by_name {
+        filters.push(tls_inspector());
+    } else {
+        // Where nobody looks for TLS everything is a raw buffer, and a chain that says so would take what is no HTTP
+        // away from those that don't: having found a transport, Envoy does not look further.
+        let conditions = chains.all.iter_mut().filter_map(|chain| chain.filter_chain_match.as_mut());
+        conditions.for_each(|conditions| conditions.transport_protocol.clear());
+    }
     if detects {
         filters.push(http_inspector());
     }

@@ -132,10 +132,20 @@ pub(crate) fn depends(context: &Context<'_>, service: &std::sync::Arc<VirtualSer
         let namespace = destination.map(|destination| destination.key.namespace.clone()).unwrap_or_default();
         inputs.optional(destination).optional(context.rule_for(host, &namespace));
     }
+    if names_source_namespace(service) {
+        inputs.text(&context.view.namespace);
+    }
     for key in &service.source_label_keys {
         match context.view.labels.get(key) {
             Some(value) => inputs.text(value),
             None => inputs.word(0),
         };
     }
+}
+
+/// Whether a rule for bytes or TLS depends on the client's namespace; routes of requests always do.
+fn names_source_namespace(service: &VirtualService) -> bool {
+    let tcp = service.spec.tcp.iter().flat_map(|rule| &rule.matches).map(|one| &one.source_namespace);
+    let tls = service.spec.tls.iter().flat_map(|rule| &rule.matches).map(|one| &one.source_namespace);
+    tcp.chain(tls).any(Option::is_some)
 }
