@@ -45,7 +45,8 @@ pub(super) struct Connection {
 impl Connection {
     fn prepare(&self) -> std::io::Result<()> {
         self.stream.set_nodelay(true)?;
-        let probes = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(PROBE_INTERVAL).with_retries(PROBES);
+        let probes =
+            TcpKeepalive::new().with_time(KEEPALIVE).with_interval(PROBE_INTERVAL).with_retries(PROBES);
         SockRef::from(&self.stream).set_tcp_keepalive(&probes)
     }
 

@@ -19,22 +19,22 @@ fn merged(root: &HttpRoute, rule: &HttpRoute) -> Option<HttpRoute> {
         route: rule.route.clone(),
         redirect: rule.redirect.clone(),
         delegate: None,
-        direct_response: either(&rule.direct_response, &root.direct_response),
-        rewrite: either(&rule.rewrite, &root.rewrite),
-        timeout: either(&rule.timeout, &root.timeout),
-        retries: either(&rule.retries, &root.retries),
-        fault: either(&rule.fault, &root.fault),
-        mirror: either(&rule.mirror, &root.mirror),
+        direct_response: either(rule.direct_response.as_ref(), root.direct_response.as_ref()),
+        rewrite: either(rule.rewrite.as_ref(), root.rewrite.as_ref()),
+        timeout: either(rule.timeout.as_ref(), root.timeout.as_ref()),
+        retries: either(rule.retries.as_ref(), root.retries.as_ref()),
+        fault: either(rule.fault.as_ref(), root.fault.as_ref()),
+        mirror: either(rule.mirror.as_ref(), root.mirror.as_ref()),
         mirrors: mirrors.clone(),
-        mirror_percent: either(&rule.mirror_percent, &root.mirror_percent),
-        mirror_percentage: either(&rule.mirror_percentage, &root.mirror_percentage),
-        cors_policy: either(&rule.cors_policy, &root.cors_policy),
-        headers: either(&rule.headers, &root.headers),
+        mirror_percent: either(rule.mirror_percent.as_ref(), root.mirror_percent.as_ref()),
+        mirror_percentage: either(rule.mirror_percentage.as_ref(), root.mirror_percentage.as_ref()),
+        cors_policy: either(rule.cors_policy.as_ref(), root.cors_policy.as_ref()),
+        headers: either(rule.headers.as_ref(), root.headers.as_ref()),
     })
 }
 
-fn either<T: Clone>(first: &Option<T>, second: &Option<T>) -> Option<T> {
-    first.as_ref().or(second.as_ref()).cloned()
+fn either<T: Clone>(first: Option<&T>, second: Option<&T>) -> Option<T> {
+    first.or(second).cloned()
 }
 
 fn joined(root: Option<&String>, own: Option<&String>) -> Option<String> {
@@ -66,10 +66,10 @@ fn both(root: &HttpMatchRequest, own: &HttpMatchRequest) -> HttpMatchRequest {
     let gateways = if own.gateways.is_empty() { &root.gateways } else { &own.gateways };
     HttpMatchRequest {
         name: joined(root.name.as_ref(), own.name.as_ref()),
-        uri: either(&own.uri, &root.uri),
-        scheme: either(&own.scheme, &root.scheme),
-        method: either(&own.method, &root.method),
-        authority: either(&own.authority, &root.authority),
+        uri: either(own.uri.as_ref(), root.uri.as_ref()),
+        scheme: either(own.scheme.as_ref(), root.scheme.as_ref()),
+        method: either(own.method.as_ref(), root.method.as_ref()),
+        authority: either(own.authority.as_ref(), root.authority.as_ref()),
         headers: united(&root.headers, &own.headers),
         without_headers: united(&root.without_headers, &own.without_headers),
         query_params: united(&root.query_params, &own.query_params),

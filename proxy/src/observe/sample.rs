@@ -19,11 +19,11 @@ use crate::{
     upstream::Link,
 };
 
-pub(super) fn headers(pairs: &[(&'static str, &str)]) -> Option<Box<HeaderMap>> {
+pub(super) fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     let pair = |(name, value): &(&'static str, &str)| {
         (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap())
     };
-    Some(Box::new(pairs.iter().map(pair).collect()))
+    pairs.iter().map(pair).collect()
 }
 
 pub(super) fn connection(direction: Direction) -> Connection {
@@ -50,7 +50,7 @@ pub(super) fn outbound() -> Outcome {
         path: "/reviews/0?full=1".parse().unwrap(),
         authority: "reviews:9080".parse().unwrap(),
         grpc: false,
-        headers: headers(&[("user-agent", "curl/8.5.0"), ("x-request-id", "abc-123")]),
+        headers: Some(Box::new(headers(&[("user-agent", "curl/8.5.0"), ("x-request-id", "abc-123")]))),
     });
     let cluster = cluster();
     outcome.endpoint = Some(Arc::new(Endpoint {
@@ -114,7 +114,7 @@ pub(super) fn cluster() -> Arc<Cluster> {
 fn answered(outcome: &mut Outcome) {
     outcome.status = Some(StatusCode::OK);
     outcome.details = "via_upstream".into();
-    outcome.response_headers = headers(&[("x-envoy-upstream-service-time", "4")]);
+    outcome.response_headers = Some(Box::new(headers(&[("x-envoy-upstream-service-time", "4")])));
     outcome.duration = Duration::from_millis(6);
     outcome.bytes_sent = 295;
     outcome.request_head_bytes = 140;

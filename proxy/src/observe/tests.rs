@@ -141,7 +141,7 @@ fn workers_and_repetitions_add_up() {
     for _ in 0..3 {
         one.request(&manager, &outcome);
     }
-    outcome.duration = std::time::Duration::from_secs(7200);
+    outcome.duration = std::time::Duration::from_hours(2);
     other.request(&manager, &outcome);
     outcome.status = Some(StatusCode::SERVICE_UNAVAILABLE);
     outcome.flags.set(Flags::UPSTREAM_CONNECTION_FAILURE);

@@ -108,7 +108,7 @@ impl Body for RequestBody {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Shared(attempt) => attempt.source.borrow().size_hint(attempt.taken),
-            Kind::Copy(_, size) => size.clone(),
+            Kind::Copy(_, size) => *size,
         }
     }
 }

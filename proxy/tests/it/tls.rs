@@ -84,7 +84,7 @@ async fn server(ca: &pki::Ca, app: SocketAddr, network: Network, plaintext: bool
 }
 
 /// The client's sidecar, whose cluster `peer` is the server's.
-async fn client(ca: &pki::Ca, peer: SocketAddr, names: &[&str]) -> Rig {
+fn client(ca: &pki::Ca, peer: SocketAddr, names: &[&str]) -> Rig {
     let rig = Rig::start();
     identify(ca, &rig.shared.secrets, "client", Duration::from_hours(1));
     let tls = UpstreamTls {
@@ -109,7 +109,7 @@ const SERVER: &str = "spiffe://cluster.local/ns/default/sa/server";
 async fn http1_travels_in_http2_between_sidecars_and_nobody_notices() {
     let (ca, app) = (ca(), Backend::describing("app").await);
     let server = server(&ca, app.address, Network::Http(inbound_manager().into()), true).await;
-    let client = client(&ca, server.address, &[SERVER]).await;
+    let client = client(&ca, server.address, &[SERVER]);
     client.serve(manager(vec![to("peer")])).await;
     let before = server.shared.drain.connections();
     let mut streams = Vec::new();
@@ -154,10 +154,10 @@ async fn strict_refuses_plaintext_and_permissive_takes_it() {
 async fn a_peer_that_is_not_who_it_should_be_gets_no_request() {
     let (ca, app) = (ca(), Backend::describing("app").await);
     let server = server(&ca, app.address, Network::Http(inbound_manager().into()), true).await;
-    let wrong_name = client(&ca, server.address, &["spiffe://cluster.local/ns/default/sa/other"]).await;
+    let wrong_name = client(&ca, server.address, &["spiffe://cluster.local/ns/default/sa/other"]);
     wrong_name.serve(manager(vec![to("peer")])).await;
     let other_ca = self::ca();
-    let wrong_root = client(&other_ca, server.address, &[]).await;
+    let wrong_root = client(&other_ca, server.address, &[]);
     wrong_root.serve(manager(vec![to("peer")])).await;
     for client in [wrong_name, wrong_root] {
         let answer = client.get("/").await;
@@ -206,7 +206,7 @@ async fn tcp_passes_through_both_sidecars_even_if_the_server_speaks_first() {
     });
     let network = Network::Tcp(TcpProxy::to_cluster("app").into());
     let server = server(&ca, app, network, true).await;
-    let client = client(&ca, server.address, &[SERVER]).await;
+    let client = client(&ca, server.address, &[SERVER]);
     let tcp = chain("tcp", ChainMatch::default(), Network::Tcp(TcpProxy::to_cluster("peer").into()));
     client.listen(listener(client.address, vec![tcp])).await;
     let mut stream = TcpStream::connect(client.address).await.unwrap();
@@ -258,7 +258,7 @@ async fn plaintext_of_a_server_first_protocol_passes_a_permissive_port_and_a_lat
 async fn certificates_rotate_without_a_failed_request() {
     let (ca, app) = (ca(), Backend::describing("app").await);
     let server = server(&ca, app.address, Network::Http(inbound_manager().into()), false).await;
-    let client = client(&ca, server.address, &[SERVER]).await;
+    let client = client(&ca, server.address, &[SERVER]);
     client.serve(manager(vec![to("peer")])).await;
     let mut stream = TcpStream::connect(client.address).await.unwrap();
     for round in 0..60 {

@@ -75,7 +75,7 @@ fn istios_line_for_a_connection() {
 fn a_client_cannot_split_a_line_or_end_a_field() {
     let mut outcome = sample::outbound();
     let hostile = "a\" 200 - \\ \t end";
-    outcome.request.as_mut().unwrap().headers = sample::headers(&[("user-agent", hostile)]);
+    outcome.request.as_mut().unwrap().headers = Some(Box::new(sample::headers(&[("user-agent", hostile)])));
     outcome.upstream_failure = Some("first\r\nsecond".into());
     let line = text("\"%REQ(USER-AGENT)%\" %UPSTREAM_TRANSPORT_FAILURE_REASON%\n", &outcome);
     assert_eq!(line, "\"a\\\" 200 - \\\\ \\x09 end\" first\\x0d\\x0asecond\n");
