@@ -21,8 +21,8 @@ pub mod selector;
 
 pub use bytes::Bytes;
 pub use check::{
-    DecodeError, Problem, Report, UnknownField, check, check_part, decode, decode_part, definition_of,
-    describe, drop_nulls,
+    DecodeError, Problem, Report, UnknownField, check, check_part, closest, decode, decode_part,
+    definition_of, describe, drop_nulls,
 };
 pub use duration::{Duration, DurationError};
 pub use effect::{FIELDS_WITHOUT_EFFECT, WithoutEffect, fields_without_effect};

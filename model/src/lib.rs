@@ -11,6 +11,7 @@
 mod changes;
 pub mod config;
 mod error;
+mod findings;
 mod kube;
 mod lookup;
 mod mesh;
@@ -20,6 +21,7 @@ mod value;
 
 pub use changes::{Change, ChangeMap, Changes};
 pub use error::ModelError;
+pub use findings::{Finding, FindingKind, Severity, all_findings, findings};
 pub use kube::{EndpointSlice, Namespace, Node, Pod, Secret, SliceEndpoint};
 pub use lookup::{MutualTls, Scope};
 pub use mesh::{Aged, Mesh};

@@ -99,6 +99,13 @@ impl Mesh {
         }
     }
 
+    /// Services that have a host, in the order of their namespaces.
+    pub fn services_of<'m>(&'m self, host: &Text) -> impl Iterator<Item = &'m Arc<Service>> + use<'m> {
+        let host = host.clone();
+        let from = self.services.range(ServiceKey::first(&host)..).map(|(_, service)| service);
+        from.take_while(move |service| service.key.host == host)
+    }
+
     /// Keys of the services that have a port.
     pub fn services_on(&self, port: u16) -> impl Iterator<Item = &ServiceKey> {
         self.http_on.get(&port).into_iter().chain(self.opaque_on.get(&port)).flatten()

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use self::unknown::UnknownField;
+pub use self::unknown::{UnknownField, closest};
 use self::walk::Checker;
 use crate::definition::{Definition, shared_schema_of};
 

@@ -61,7 +61,7 @@ pub(super) fn explain(
 }
 
 /// The known name that a misspelt one is closest to, if any is close.
-pub(super) fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let lower = name.to_lowercase().replace(['_', '-'], "");
     known
         .iter()

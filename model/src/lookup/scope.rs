@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{EgressListener, OutboundMode, Sidecar, VirtualService};
 use crate::mesh::Mesh;
-use crate::value::{Labels, NamespacedName, Registry, Service, ServiceKey, Text};
+use crate::value::{Labels, NamespacedName, Registry, Service, Text};
 
 impl Mesh {
     /// The Sidecar of a workload: one that selects it, else its namespace's, else the root namespace's; the oldest
@@ -114,13 +114,7 @@ impl<'a> Scope<'a> {
     }
 
     fn service_of(&self, host: &Text) -> Option<&'a Arc<Service>> {
-        let visible = self
-            .mesh
-            .services
-            .range(ServiceKey::first(host)..)
-            .map(|(_, service)| service)
-            .take_while(|service| service.key.host == *host)
-            .filter(|service| self.needs(service));
+        let visible = self.mesh.services_of(host).filter(|service| self.needs(service));
         visible.min_by_key(|service| {
             let foreign = *service.key.namespace != *self.namespace;
             (foreign, service.registry != Registry::Kubernetes, service.key.namespace.clone())

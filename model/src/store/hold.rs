@@ -169,12 +169,7 @@ fn live_destinations(service: &VirtualService) -> impl Iterator<Item = &Destinat
 
 fn lacks(mesh: &Mesh, host: &str, subset: &str) -> Option<Missing> {
     let (host, subset) = (intern(host), intern(subset));
-    let services: Vec<_> = mesh
-        .services
-        .range(ServiceKey::first(&host)..)
-        .map(|(_, service)| service)
-        .take_while(|service| service.key.host == host)
-        .collect();
+    let services: Vec<_> = mesh.services_of(&host).collect();
     if services.is_empty() {
         return Some(Missing::Service(host));
     }
