@@ -271,6 +271,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Whether it matters how many connections there are, or how many requests wait for one.
+    pub fn count_connections(&self) -> bool {
+        self.max_connections != u32::MAX || self.max_pending_requests != u32::MAX
+    }
+}
+
 /// Envoy's `RetryBudget`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryBudget {

@@ -27,7 +27,10 @@ use crate::snapshot::cluster::{ClusterConfig, Endpoint, TcpKeepalive, Transport,
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Target {
     pub(super) address: SocketAddr,
+    /// What its connections are for.
     pub(super) wire: Wire,
+    /// How they are made for that.
+    made_as: Wire,
     tls: Option<Arc<UpstreamTls>>,
     /// The SNI that the request asks for (`auto_sni`).
     server_name: Option<Box<str>>,
@@ -52,6 +55,11 @@ impl Target {
         let name = authority.filter(|_| tls.is_some() && config.http.auto_sni).map(host_of);
         Self {
             address: endpoint.address(),
+            // Where connections are counted, one carries one request at a time, or the limits would mean nothing.
+            made_as: match wire {
+                Wire::Http1 if config.limits.count_connections() => Wire::Http1Alone,
+                wire => wire,
+            },
             wire,
             server_name: name.map(Box::from),
             verify_server_name: name.is_some() && config.http.auto_san,
@@ -76,7 +84,7 @@ impl Target {
 
     /// Whether one connection might carry many requests at a time.
     pub(super) fn may_be_http2(&self) -> bool {
-        self.wire.may_be_http2(self.tls.as_deref())
+        self.made_as.may_be_http2(self.tls.as_deref())
     }
 }
 
@@ -167,7 +175,7 @@ impl Connector {
         stream: TcpStream,
         local: SocketAddr,
     ) -> Result<Fresh, Cow<'static, str>> {
-        let (config, identity) = self.configs.get(tls, target.wire, target.verify_server_name)?;
+        let (config, identity) = self.configs.get(tls, target.made_as, target.verify_server_name)?;
         let local_uri = identity.id().map(|id| Arc::from(id.as_str()));
         let name = match target.server_name.as_deref().or(tls.sni.as_deref()) {
             Some(name) => pki::tls::sni(name).map_err(|error| error.to_string())?,
@@ -179,7 +187,7 @@ impl Connector {
         let session = stream.get_ref().1;
         let peer = peer_id(session.peer_certificates()).map(|id| Arc::from(id.as_str()));
         let alpn: Option<Box<[u8]>> = session.alpn_protocol().map(Box::from);
-        let http2 = target.wire.is_http2(alpn.as_deref());
+        let http2 = target.made_as.is_http2(alpn.as_deref());
         let protocol = target.wire.protocol(http2);
         let link = Link { remote: target.address, local, tls: true, peer, local_uri, protocol, alpn };
         Ok(Fresh { io: Io::Tls(Box::new(stream)), link: Rc::new(link), http2 })

@@ -294,7 +294,7 @@ fn wire_of(protocol: UpstreamProtocol, request: &Request<RequestBody>) -> Wire {
         || request.extensions().get::<hyper::ext::Protocol>().is_some()
         || request.method() == Method::CONNECT;
     if upgrades && !(speaks_http2 && http2) {
-        return Wire::Upgrade;
+        return Wire::Http1Alone;
     }
     match protocol {
         _ if speaks_http2 => Wire::Http2,

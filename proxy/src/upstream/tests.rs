@@ -638,6 +638,48 @@ fn http1_travels_in_http2_to_a_peer_that_can() {
 }
 
 #[test]
+fn http1_travels_as_it_is_where_connections_are_counted() {
+    run(async {
+        let (secrets, acceptor) = meshed(&[tls::TRYSAIL_H2, b"istio-http/1.1"]);
+        let gate = Rc::new(tokio::sync::Semaphore::new(0));
+        let shared = gate.clone();
+        let server = Server::new(move |stream, _| {
+            let (acceptor, gate) = (acceptor.clone(), shared.clone());
+            async move {
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"istio-http/1.1"[..]));
+                let mut text = Vec::new();
+                while stream.read_buf(&mut text).await.unwrap() > 0 {
+                    gate.acquire().await.unwrap().forget();
+                    stream.write_all(OK.as_bytes()).await.unwrap();
+                }
+            }
+        })
+        .await;
+        let limits = Limits { max_connections: 2, max_pending_requests: 1, ..Limits::default() };
+        let world = Rc::new(world_with(secrets, server.address, |config| {
+            mtls("server")(config);
+            config.limits = limits;
+        }));
+        let mut asked = Vec::new();
+        for used in [(1, 0), (2, 0), (2, 1)] {
+            let asking = world.clone();
+            asked.push(spawn_local(async move { asking.fetch(get("/")).await }));
+            while (world.used(Resource::Requests), world.used(Resource::Pending)) != used {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let refused = world.fetch(get("/")).await.unwrap_err();
+        assert_eq!(refused.failure, Failure::Overflow);
+        gate.add_permits(3);
+        for one in asked {
+            assert_eq!(one.await.unwrap().unwrap().0, 200);
+        }
+        assert_eq!(server.connections.get(), 2);
+    });
+}
+
+#[test]
 fn a_peer_that_agrees_on_nothing_gets_http1() {
     run(async {
         let (secrets, acceptor) = meshed(&[]);

@@ -32,8 +32,9 @@ const HTTP_11: &[u8] = b"http/1.1";
 pub(super) enum Wire {
     /// HTTP/1.1 requests; HTTP/2 may carry them to a peer of ours.
     Http1,
-    /// An HTTP/1.1 request that takes the connection over (WebSocket).
-    Upgrade,
+    /// HTTP/1.1 requests that nothing else may carry: one that takes the connection over (WebSocket), or those to a
+    /// destination whose connections are counted.
+    Http1Alone,
     /// HTTP/2.
     Http2,
     /// Whatever the endpoint prefers.
@@ -48,7 +49,7 @@ impl Wire {
         if tls.alpn.iter().any(|protocol| &**protocol == ISTIO) {
             return match self {
                 Self::Http1 => vec![TRYSAIL_H2, ISTIO_HTTP_11],
-                Self::Upgrade => vec![ISTIO_HTTP_11],
+                Self::Http1Alone => vec![ISTIO_HTTP_11],
                 Self::Http2 => vec![ISTIO_H2],
                 Self::Auto => vec![ISTIO_H2, ISTIO_HTTP_11],
                 Self::Tcp => vec![ISTIO],
@@ -58,7 +59,7 @@ impl Wire {
             return tls.alpn.iter().map(|protocol| &**protocol).collect();
         }
         match self {
-            Self::Http1 | Self::Upgrade => vec![HTTP_11],
+            Self::Http1 | Self::Http1Alone => vec![HTTP_11],
             Self::Http2 => vec![H2],
             Self::Auto => vec![H2, HTTP_11],
             Self::Tcp => Vec::new(),
@@ -90,7 +91,7 @@ impl Wire {
             Self::Http2 => true,
             Self::Http1 => tls.is_some_and(|tls| tls.alpn.iter().any(|protocol| &**protocol == ISTIO)),
             Self::Auto => tls.is_some(),
-            Self::Upgrade | Self::Tcp => false,
+            Self::Http1Alone | Self::Tcp => false,
         }
     }
 }
