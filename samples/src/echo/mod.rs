@@ -5,6 +5,7 @@
 
 mod grpc;
 mod kept;
+mod mood;
 mod report;
 mod streams;
 mod tcp;
@@ -73,8 +74,10 @@ pub fn router(identity: Arc<Identity>) -> Router {
         .route("/ws", any(websocket::upgrade))
         .route("/mirror", any(streams::mirror))
         .route("/kept/{name}", any(kept::answer))
+        .route("/from-now-on/{status}", any(mood::change))
         .merge(grpc::router(Arc::clone(&identity)))
         .fallback(report::answer)
         .layer(Extension(Arc::new(kept::Kept::default())))
+        .layer(Extension(Arc::new(mood::Mood::default())))
         .with_state(identity)
 }

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::kept::Kept;
+use super::{kept::Kept, mood::Mood};
 use crate::{
     body::{self, Digest},
     identity::Identity,
@@ -54,6 +54,7 @@ pub(super) async fn answer(
     State(identity): State<Arc<Identity>>,
     connection: Option<Extension<Connection>>,
     Extension(kept): Extension<Arc<Kept>>,
+    Extension(mood): Extension<Arc<Mood>>,
     Query(wish): Query<Wish>,
     request: Request,
 ) -> Response {
@@ -62,6 +63,7 @@ pub(super) async fn answer(
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
     let (parts, received) = request.into_parts();
+    let usual = mood.status(parts.uri.path());
     // The peer is gone if its body breaks off: nobody is left to answer.
     let Ok((digest, _)) = body::drain(received, 0).await else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -75,7 +77,7 @@ pub(super) async fn answer(
         Some(length) => download(length).await,
         None => Json(report).into_response(),
     };
-    *response.status_mut() = wish.status.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or_default();
+    *response.status_mut() = wish.status.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(usual);
     for (name, value) in [("x-echo-pod", &identity.pod), ("x-echo-version", &identity.version)] {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
