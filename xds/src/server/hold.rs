@@ -22,7 +22,7 @@ impl Hold {
         &mut self,
         plan: &Plan,
         target: &S,
-        endpoints: &TypeState<S>,
+        endpoints: &TypeState,
         until: Instant,
     ) {
         let kind = ResourceType::Endpoints;
@@ -38,12 +38,7 @@ impl Hold {
     }
 
     /// Whoever rejects clusters will not ask for their endpoints.
-    pub(super) fn learn<S: Snapshot>(
-        &mut self,
-        kind: ResourceType,
-        received: &Received,
-        endpoints: &TypeState<S>,
-    ) {
+    pub(super) fn learn(&mut self, kind: ResourceType, received: &Received, endpoints: &TypeState) {
         match (kind, received) {
             (ResourceType::Cluster, Received::Nack { .. }) => self.expected.clear(),
             (ResourceType::Endpoints, _) => self.expected.retain(|name| !endpoints.wants(name)),

@@ -119,7 +119,9 @@ pub enum Next {
 /// State of one stream.
 #[derive(Debug)]
 pub struct DeltaServer<S> {
-    types: [TypeState<S>; ResourceType::ALL.len()],
+    /// What is subscribed, in this snapshot and not owed has been sent in this snapshot's version.
+    base: Option<Arc<S>>,
+    types: [TypeState; ResourceType::ALL.len()],
     hold: Hold,
     limits: Limits,
     responses: u64,
@@ -131,7 +133,7 @@ impl<S: Snapshot> DeltaServer<S> {
     /// (`resend_endpoints`); Trysail's proxy keeps them.
     pub fn new(limits: Limits, resend_endpoints: bool) -> Self {
         let types = ResourceType::ALL.map(TypeState::new);
-        Self { types, hold: Hold::default(), limits, responses: 0, resend_endpoints }
+        Self { base: None, types, hold: Hold::default(), limits, responses: 0, resend_endpoints }
     }
 
     /// Takes a request in, against the snapshot that is current.
@@ -143,18 +145,17 @@ impl<S: Snapshot> DeltaServer<S> {
         let Some(kind) = ResourceType::from_url(&request.type_url) else {
             return Ok(Received::UnknownType(request.type_url));
         };
+        self.catch_up(target);
         let state = &mut self.types[kind.index()];
         let received = state.acknowledge(&request);
-        state.subscribe(request, target, &self.limits)?;
+        state.subscribe(request, target.as_ref(), &self.limits)?;
         self.hold.learn(kind, &received, &self.types[ResourceType::Endpoints.index()]);
         Ok(received)
     }
 
     /// What is due, given the newest snapshot.
     pub fn poll(&mut self, target: &Arc<S>, now: Instant) -> Next {
-        for state in &mut self.types {
-            state.catch_up(target);
-        }
+        self.catch_up(target);
         use ResourceType::{Cluster, Endpoints, Listener, Route, Secret, VirtualHost};
         for kind in [Secret, Cluster, Endpoints] {
             if let Some(plan) = self.plan(kind, target, now, plan::Part::additions(kind)) {
@@ -185,9 +186,21 @@ impl<S: Snapshot> DeltaServer<S> {
         Next::Idle
     }
 
+    /// Owes what changed since the last look. Most looks find the snapshot that the one before saw.
+    fn catch_up(&mut self, target: &Arc<S>) {
+        if self.base.as_ref().is_some_and(|base| Arc::ptr_eq(base, target)) {
+            return;
+        }
+        if let Some(base) = self.base.replace(target.clone()) {
+            for state in &mut self.types {
+                state.catch_up(base.as_ref(), target.as_ref());
+            }
+        }
+    }
+
     fn plan(&mut self, kind: ResourceType, target: &Arc<S>, now: Instant, part: plan::Part) -> Option<Plan> {
         let nonce = self.responses + 1;
-        let plan = self.types[kind.index()].plan(target, part, nonce, self.limits.response_bytes)?;
+        let plan = self.types[kind.index()].plan(target.as_ref(), part, nonce, self.limits.response_bytes)?;
         self.responses = nonce;
         if kind == ResourceType::Cluster {
             let endpoints = &mut self.types[ResourceType::Endpoints.index()];
@@ -201,12 +214,13 @@ impl<S: Snapshot> DeltaServer<S> {
 
     /// Nothing of these types is in flight, and nothing of this part is left to send.
     fn settled(&self, kinds: &[ResourceType], part: plan::Part, target: &Arc<S>) -> bool {
-        kinds.iter().all(|kind| self.types[kind.index()].settled(part, target))
+        kinds.iter().all(|kind| self.types[kind.index()].settled(part, target.as_ref()))
     }
 
     /// Whether the client wants a resource and was sent the version of this snapshot: what `proxy-status` calls synced.
     pub fn is_synced(&self, kind: ResourceType, target: &Arc<S>) -> bool {
-        self.types[kind.index()].is_synced(target)
+        let current = self.base.as_ref().is_some_and(|base| Arc::ptr_eq(base, target));
+        current && self.types[kind.index()].is_at_rest()
     }
 
     /// Whether anything of this type was ever asked for.

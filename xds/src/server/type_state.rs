@@ -11,12 +11,10 @@ use super::{Limits, Received, Snapshot, Violation};
 use crate::{ResourceType, wire};
 
 #[derive(Debug)]
-pub(super) struct TypeState<S> {
+pub(super) struct TypeState {
     kind: ResourceType,
     heard: bool,
     subscription: Subscription,
-    /// What is subscribed, in this snapshot and not owed has been sent in this snapshot's version.
-    base: Option<Arc<S>>,
     /// Names to send as they are in the newest snapshot; those that are not in it are to be removed.
     owed: BTreeSet<Arc<str>>,
     sent: u64,
@@ -26,13 +24,12 @@ pub(super) struct TypeState<S> {
     unanswered: bool,
 }
 
-impl<S: Snapshot> TypeState<S> {
+impl TypeState {
     pub(super) fn new(kind: ResourceType) -> Self {
         Self {
             kind,
             heard: false,
             subscription: Subscription::default(),
-            base: None,
             owed: BTreeSet::new(),
             sent: 0,
             acknowledged: 0,
@@ -59,10 +56,10 @@ impl<S: Snapshot> TypeState<S> {
     }
 
     /// Changes the subscription, and owes what was newly asked for.
-    pub(super) fn subscribe(
+    pub(super) fn subscribe<S: Snapshot>(
         &mut self,
         request: DeltaDiscoveryRequest,
-        target: &Arc<S>,
+        target: &S,
         limits: &Limits,
     ) -> Result<(), Violation> {
         let first = !std::mem::replace(&mut self.heard, true);
@@ -77,7 +74,6 @@ impl<S: Snapshot> TypeState<S> {
         if self.subscription.len() > limits.names_per_type {
             return Err(Violation::TooManyNames { kind: self.kind, limit: limits.names_per_type });
         }
-        self.catch_up(target);
         if self.subscription.is_all() && !was_all {
             self.owed.extend(target.names(self.kind, ""));
         }
@@ -111,7 +107,7 @@ impl<S: Snapshot> TypeState<S> {
 
     /// What the client brings from an earlier stream, possibly from another replica, need not be sent; what of it is gone
     /// must be removed.
-    fn resume(&mut self, request: &DeltaDiscoveryRequest, target: &Arc<S>) {
+    fn resume<S: Snapshot>(&mut self, request: &DeltaDiscoveryRequest, target: &S) {
         for (name, version) in &request.initial_resource_versions {
             let current = target.version(self.kind, name);
             if current.is_some() && current == wire::parse_version(version) {
@@ -123,19 +119,11 @@ impl<S: Snapshot> TypeState<S> {
     }
 
     /// Owes what changed between the snapshot that was last looked at and the newest.
-    pub(super) fn catch_up(&mut self, target: &Arc<S>) {
-        let Some(base) = &self.base else {
-            self.base = Some(target.clone());
-            return;
-        };
-        if Arc::ptr_eq(base, target) {
-            return;
-        }
+    pub(super) fn catch_up<S: Snapshot>(&mut self, base: &S, target: &S) {
         if !self.subscription.is_empty() {
             let changed = target.changed_since(base, self.kind);
             self.owed.extend(changed.into_iter().filter(|name| self.subscription.contains(name)));
         }
-        self.base = Some(target.clone());
     }
 
     /// Owes resources again that the client is known to need once more.
@@ -144,7 +132,13 @@ impl<S: Snapshot> TypeState<S> {
     }
 
     /// The next response of this type, if one may and need be sent.
-    pub(super) fn plan(&mut self, target: &Arc<S>, part: Part, nonce: u64, budget: usize) -> Option<Plan> {
+    pub(super) fn plan<S: Snapshot>(
+        &mut self,
+        target: &S,
+        part: Part,
+        nonce: u64,
+        budget: usize,
+    ) -> Option<Plan> {
         if self.in_flight || !self.owes() {
             return None;
         }
@@ -172,7 +166,7 @@ impl<S: Snapshot> TypeState<S> {
         Some(plan)
     }
 
-    pub(super) fn settled(&self, part: Part, target: &Arc<S>) -> bool {
+    pub(super) fn settled<S: Snapshot>(&self, part: Part, target: &S) -> bool {
         let due = |name: &Arc<str>| part == Part::Everything || target.version(self.kind, name).is_some();
         !self.in_flight && !self.owed.iter().any(due)
     }
@@ -181,9 +175,9 @@ impl<S: Snapshot> TypeState<S> {
         self.unanswered || !self.owed.is_empty()
     }
 
-    pub(super) fn is_synced(&self, target: &Arc<S>) -> bool {
-        let current = self.base.as_ref().is_some_and(|base| Arc::ptr_eq(base, target));
-        self.heard && current && !self.in_flight && self.owed.is_empty()
+    /// Nothing was sent that is not acknowledged, and nothing is left to send.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.heard && !self.in_flight && self.owed.is_empty()
     }
 
     pub(super) fn is_subscribed(&self) -> bool {
