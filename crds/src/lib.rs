@@ -26,3 +26,4 @@ pub use check::{
 };
 pub use duration::{Duration, DurationError};
 pub use effect::{FIELDS_WITHOUT_EFFECT, WithoutEffect, fields_without_effect};
+pub use networking::unreachable_rules;

@@ -21,10 +21,10 @@ mod value;
 
 pub use changes::{Change, ChangeMap, Changes};
 pub use error::ModelError;
-pub use findings::{Finding, FindingKind, Severity, all_findings, findings};
+pub use findings::{Finding, FindingKind, Severity, all_findings, findings, findings_if_applied};
 pub use kube::{EndpointSlice, Namespace, Node, Pod, Secret, SliceEndpoint};
 pub use lookup::{MutualTls, Scope};
-pub use mesh::{Aged, Mesh};
+pub use mesh::{Aged, Mesh, Written};
 pub use object::{Event, Object};
 pub use store::{Missing, Store};
 pub use value::{

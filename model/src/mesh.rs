@@ -8,7 +8,10 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use ipnet::IpNet;
 
-use crate::config::{Gateway, MergedRule, PeerAuthentication, Settings, Sidecar, VirtualService};
+use crate::config::{
+    DestinationRule, Gateway, MergedRule, PeerAuthentication, ServiceEntry, Settings, Sidecar,
+    VirtualService, WorkloadEntry,
+};
 use crate::kube::{Namespace, Secret};
 use crate::value::{Endpoints, NamespacedName, Service, ServiceKey, Text, Workload};
 
@@ -62,10 +65,44 @@ pub struct Mesh {
     pub peer_authentications: OrdMap<Text, Aged<PeerAuthentication>>,
     /// Secrets with certificates.
     pub secrets: OrdMap<NamespacedName, Arc<Secret>>,
+    /// Namespaces whose Secrets are all known; those of others may exist without being here.
+    pub secrets_known: OrdSet<Text>,
+    /// Objects as they were written.
+    pub written: Written,
     /// Label keys that selectors of sidecars' objects use, with the number of their users.
     pub sidecar_label_keys: OrdMap<Text, usize>,
     /// Label keys that Gateways' selectors use, with the number of their users.
     pub gateway_label_keys: OrdMap<Text, usize>,
+}
+
+/// Objects as they were written, where the mesh itself holds what they come to: roots and delegates apart, rules before
+/// they are merged, VirtualServices that wait. For answers about the objects; nothing that is sent is made from it.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// VirtualServices.
+    pub virtual_services: OrdMap<NamespacedName, Arc<VirtualService>>,
+    /// VirtualServices that name a delegate.
+    pub roots: OrdMap<NamespacedName, Arc<VirtualService>>,
+    /// VirtualServices without hosts, which others delegate to.
+    pub delegates: OrdMap<NamespacedName, Arc<VirtualService>>,
+    /// DestinationRules.
+    pub destination_rules: OrdMap<NamespacedName, Arc<DestinationRule>>,
+    /// DestinationRules by namespace and host.
+    pub rules_of: OrdMap<(Text, Text), Aged<DestinationRule>>,
+    /// ServiceEntries.
+    pub service_entries: OrdMap<NamespacedName, Arc<ServiceEntry>>,
+    /// WorkloadEntries.
+    pub workload_entries: OrdMap<NamespacedName, Arc<WorkloadEntry>>,
+}
+
+/// The objects of a namespace, in order of names.
+pub(crate) fn of_namespace<'m, T>(
+    map: &'m OrdMap<NamespacedName, T>,
+    namespace: &Text,
+) -> impl Iterator<Item = &'m T> + use<'m, T> {
+    let namespace = namespace.clone();
+    let from = NamespacedName { namespace: namespace.clone(), name: crate::intern("") };
+    map.range(from..).take_while(move |(name, _)| name.namespace == namespace).map(|(_, one)| one)
 }
 
 impl Mesh {
@@ -94,6 +131,8 @@ impl Mesh {
             sidecars: OrdMap::new(),
             peer_authentications: OrdMap::new(),
             secrets: OrdMap::new(),
+            secrets_known: OrdSet::new(),
+            written: Written::default(),
             sidecar_label_keys: OrdMap::new(),
             gateway_label_keys: OrdMap::new(),
         }

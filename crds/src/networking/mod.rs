@@ -15,11 +15,12 @@ mod service_entry;
 mod sidecar;
 mod tcp_route;
 mod tls;
+mod unreachable;
 mod virtual_service;
 mod workload_entry;
 
 pub use self::{
     connection_pool::*, destination::*, destination_rule::*, gateway::*, http_action::*, http_match::*,
     http_policy::*, http_route::*, load_balancer::*, outlier_detection::*, service_entry::*, sidecar::*,
-    tcp_route::*, tls::*, virtual_service::*, workload_entry::*,
+    tcp_route::*, tls::*, unreachable::*, virtual_service::*, workload_entry::*,
 };

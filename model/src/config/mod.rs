@@ -1,6 +1,6 @@
 //! Istio's kinds as values: short names resolved, selectors ready, everything else as written.
 
-mod delegate;
+pub(crate) mod delegate;
 mod destination_rule;
 mod gateway;
 mod peer_authentication;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::FindingKind::{Misplaced, UnresolvedReference};
 use super::list::{At, List};
 use crate::mesh::Mesh;
-use crate::value::{Service, Text, intern, is_wildcard};
+use crate::value::{Labels, Resolution, Service, Text, intern, is_wildcard};
 
 /// Names that are compared with a misspelt one; more are not worth the time.
 const COMPARED: usize = 2000;
@@ -90,7 +90,7 @@ pub(super) fn hint(mesh: &Mesh, host: &str, namespace: &str) -> (super::FindingK
 }
 
 /// Name and namespace of a Kubernetes service's host, complete (`a.b.svc.cluster.local`) or not (`a.b`, `a.b.svc`).
-fn kubernetes_name<'h>(mesh: &Mesh, host: &'h str) -> Option<(&'h str, &'h str)> {
+pub(super) fn kubernetes_name<'h>(mesh: &Mesh, host: &'h str) -> Option<(&'h str, &'h str)> {
     let short = host.strip_suffix(&*mesh.domain).and_then(|rest| rest.strip_suffix('.')).unwrap_or(host);
     let short = short.strip_suffix(".svc").unwrap_or(short);
     let (name, namespace) = short.split_once('.')?;
@@ -113,4 +113,21 @@ fn foreign(mesh: &Mesh, host: &str) -> String {
         Some(meant) => format!("; did you mean {meant}?"),
         None => "; add a ServiceEntry for it".to_owned(),
     }
+}
+
+/// Whether any service has a host.
+pub(super) fn exists(mesh: &Mesh, host: &str) -> bool {
+    mesh.services_of(&intern(host)).next().is_some()
+}
+
+/// Whether a service has an endpoint with these labels. Endpoints that clients find out themselves may always exist.
+pub(super) fn has_endpoints(mesh: &Mesh, service: &Service, labels: &Labels) -> bool {
+    if service.resolution != Resolution::Endpoints {
+        return true;
+    }
+    let groups = mesh.endpoints.get(&service.key).into_iter().flat_map(|known| &known.groups);
+    groups.flat_map(|group| &group.endpoints).any(|endpoint| {
+        let of = endpoint.workload.as_ref().map(|workload| &workload.labels);
+        labels.is_empty() || of.is_some_and(|of| of.satisfy(labels))
+    })
 }

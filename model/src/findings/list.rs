@@ -49,15 +49,15 @@ impl At {
         Self("spec".to_owned())
     }
 
+    pub(super) fn of(path: String) -> Self {
+        Self(path)
+    }
+
     pub(super) fn field(&self, name: &str) -> Self {
         Self(format!("{}.{name}", self.0))
     }
 
     pub(super) fn item(&self, list: &str, index: usize) -> Self {
         Self(format!("{}.{list}[{index}]", self.0))
-    }
-
-    pub(super) fn key(&self, map: &str, key: &str) -> Self {
-        Self(format!("{}.{map}[{key}]", self.0))
     }
 }

@@ -3,14 +3,29 @@
 //!
 //! Pure: the mesh in, findings out. One object costs what it names, not what the mesh holds.
 
+mod credentials;
+mod destination_rule;
+mod gateway;
 mod hosts;
 mod list;
+mod mutual_tls;
+mod places;
+mod services;
 mod virtual_service;
+mod workloads;
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::mesh::Mesh;
-use crate::value::{Key, Kind};
+use imbl::OrdMap;
+
+use crate::config::{
+    Configured, DestinationRule, Gateway, PeerAuthentication, ServiceEntry, Sidecar, VirtualService,
+    WorkloadEntry,
+};
+use crate::mesh::{Aged, Mesh};
+use crate::object::Object;
+use crate::value::{Key, Kind, NamespacedName, Registry, ServiceKey, Text};
 
 use list::List;
 
@@ -63,29 +78,102 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What is to be said about one object of the mesh, in the order of its fields. Nothing for objects that are not there
-/// and for kinds that nothing is ever said about.
+/// What is to be said about one object of the mesh, field by field. Nothing for objects that are not there and for kinds
+/// that nothing is ever said about.
 pub fn findings(mesh: &Mesh, object: &Key) -> Vec<Finding> {
+    let (written, name) = (&mesh.written, &object.name);
     let mut list = List::default();
+    let list_of = &mut list;
     match object.kind {
         Kind::VirtualService => {
-            if let Some(service) = mesh.virtual_services.get(&object.name) {
-                virtual_service::look(mesh, service, &mut list);
-            }
+            written.virtual_services.get(name).inspect(|one| virtual_service::look(mesh, one, list_of));
+        }
+        Kind::DestinationRule => {
+            written.destination_rules.get(name).inspect(|one| destination_rule::look(mesh, one, list_of));
+        }
+        Kind::Gateway => {
+            mesh.gateways.get(name).inspect(|one| gateway::look(mesh, one, list_of));
+        }
+        Kind::ServiceEntry => {
+            written.service_entries.get(name).inspect(|one| services::entry(mesh, one, list_of));
+        }
+        Kind::WorkloadEntry => {
+            written.workload_entries.get(name).inspect(|one| workloads::workload_entry(mesh, one, list_of));
+        }
+        Kind::Sidecar => {
+            named(&mesh.sidecars, name).inspect(|one| workloads::sidecar(mesh, one, list_of));
+        }
+        Kind::PeerAuthentication => {
+            named(&mesh.peer_authentications, name)
+                .inspect(|one| workloads::peer_authentication(mesh, one, list_of));
+        }
+        Kind::Service => {
+            let host = format!("{}.{}.svc.{}", name.name, name.namespace, mesh.domain);
+            let declared = mesh.services.get(&ServiceKey::new(&host, &name.namespace));
+            declared
+                .filter(|one| one.registry == Registry::Kubernetes)
+                .inspect(|one| services::kubernetes(mesh, one, list_of));
         }
         _ => {}
     }
     list.done()
 }
 
-/// All objects that something is to be said about.
+/// What would be said about an object if it were applied now; the mesh may have an earlier version of it.
+pub fn findings_if_applied(mesh: &Mesh, object: Object) -> Vec<Finding> {
+    let domain = &mesh.domain;
+    let mut list = List::default();
+    match object {
+        Object::VirtualService(meta, spec) => {
+            virtual_service::look(mesh, &VirtualService::new(meta, spec, domain), &mut list);
+        }
+        Object::DestinationRule(meta, spec) => {
+            destination_rule::look(mesh, &DestinationRule::new(meta, *spec, domain), &mut list);
+        }
+        Object::Gateway(meta, spec) => gateway::look(mesh, &Gateway::new(meta, spec), &mut list),
+        Object::ServiceEntry(meta, spec) => services::entry(mesh, &ServiceEntry::new(meta, &spec), &mut list),
+        Object::WorkloadEntry(meta, spec) => {
+            workloads::workload_entry(mesh, &WorkloadEntry::new(meta, &spec), &mut list);
+        }
+        Object::Sidecar(meta, spec) => {
+            workloads::sidecar(mesh, &Sidecar::new(meta, spec, domain), &mut list);
+        }
+        Object::PeerAuthentication(meta, spec) => {
+            workloads::peer_authentication(mesh, &PeerAuthentication::new(meta, &spec), &mut list);
+        }
+        _ => {}
+    }
+    list.done()
+}
+
+/// All objects that something is to be said about, by kind and name.
 pub fn all_findings(mesh: &Mesh) -> impl Iterator<Item = (Key, Vec<Finding>)> {
-    let services =
-        mesh.virtual_services.keys().map(|name| Key { kind: Kind::VirtualService, name: name.clone() });
+    let written = &mesh.written;
+    let key = |kind| move |name: &NamespacedName| Key { kind, name: name.clone() };
+    let kubernetes = mesh.services.values().filter(|service| service.registry == Registry::Kubernetes);
+    let services = kubernetes.map(|service| Key {
+        kind: Kind::Service,
+        name: NamespacedName { namespace: service.key.namespace.clone(), name: service.name.clone() },
+    });
     services
+        .chain(written.virtual_services.keys().map(key(Kind::VirtualService)))
+        .chain(written.destination_rules.keys().map(key(Kind::DestinationRule)))
+        .chain(mesh.gateways.keys().map(key(Kind::Gateway)))
+        .chain(written.service_entries.keys().map(key(Kind::ServiceEntry)))
+        .chain(written.workload_entries.keys().map(key(Kind::WorkloadEntry)))
+        .chain(names(&mesh.sidecars).map(key(Kind::Sidecar)))
+        .chain(names(&mesh.peer_authentications).map(key(Kind::PeerAuthentication)))
         .map(|key| (findings(mesh, &key), key))
         .filter(|(found, _)| !found.is_empty())
         .map(|(found, key)| (key, found))
+}
+
+fn names<T: Configured>(map: &OrdMap<Text, Aged<T>>) -> impl Iterator<Item = &NamespacedName> {
+    map.values().flat_map(|all| all.iter()).map(|one| &one.meta().name)
+}
+
+fn named<'m, T: Configured>(map: &'m OrdMap<Text, Aged<T>>, name: &NamespacedName) -> Option<&'m Arc<T>> {
+    map.get(&name.namespace)?.iter().find(|one| one.meta().name == *name)
 }
 
 #[cfg(test)]

@@ -1,22 +1,13 @@
 //! VirtualServices that leave rules to others. Roots and delegates are kept as written; what goes on to the mesh is the
 //! root with its delegates' rules in place, made anew when any of them changes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Store;
+use super::index::replace;
 use crate::changes::Changes;
 use crate::config::VirtualService;
 use crate::value::NamespacedName;
-
-/// VirtualServices with a part in delegation, as written.
-#[derive(Debug, Default)]
-pub(super) struct Delegation {
-    /// Those without hosts.
-    delegates: BTreeMap<NamespacedName, Arc<VirtualService>>,
-    /// Those that name a delegate.
-    roots: BTreeMap<NamespacedName, Arc<VirtualService>>,
-}
 
 impl Store {
     /// Takes in a VirtualService as written, or its end.
@@ -26,22 +17,24 @@ impl Store {
         new: Option<VirtualService>,
         changes: &mut Changes,
     ) {
-        self.delegation.roots.remove(name);
-        let was_delegate = self.delegation.delegates.remove(name).is_some();
+        let written = &mut Arc::make_mut(&mut self.mesh).written;
+        replace(&mut written.virtual_services, name, new.map(Arc::new));
+        let new = written.virtual_services.get(name).cloned();
+        written.roots.remove(name);
+        let was_delegate = written.delegates.remove(name).is_some();
         match new {
             // It leads nowhere by itself, so nothing waits for its destinations: its roots do.
             Some(delegate) if delegate.hosts.is_empty() => {
-                self.delegation.delegates.insert(name.clone(), Arc::new(delegate.clone()));
+                written.delegates.insert(name.clone(), delegate.clone());
                 self.forget_held(name);
                 self.put_virtual_service(name, Some(delegate), changes);
                 self.renew_roots(Some(name), changes);
                 return;
             }
             Some(root) if root.delegates().next().is_some() => {
-                let root = Arc::new(root);
-                self.delegation.roots.insert(name.clone(), root.clone());
+                written.roots.insert(name.clone(), root.clone());
                 let whole = self.with_delegates(&root);
-                self.set_virtual_service(name, Some(whole), changes);
+                self.set_virtual_service(name, Some(Arc::new(whole)), changes);
             }
             other => self.set_virtual_service(name, other, changes),
         }
@@ -55,10 +48,10 @@ impl Store {
         let concerned = |root: &&Arc<VirtualService>| {
             delegate.is_none_or(|name| root.delegates().any(|(_, of)| of == *name))
         };
-        let roots: Vec<_> = self.delegation.roots.values().filter(concerned).cloned().collect();
+        let roots: Vec<_> = self.mesh.written.roots.values().filter(concerned).cloned().collect();
         for root in roots {
             let whole = self.with_delegates(&root);
-            self.set_virtual_service(&root.meta.name, Some(whole), changes);
+            self.set_virtual_service(&root.meta.name, Some(Arc::new(whole)), changes);
         }
     }
 
@@ -66,7 +59,7 @@ impl Store {
     /// adds none.
     fn with_delegates(&self, root: &VirtualService) -> VirtualService {
         root.with_delegates(|name| {
-            let delegate = self.delegation.delegates.get(name)?;
+            let delegate = self.mesh.written.delegates.get(name)?;
             self.mesh
                 .is_virtual_service_exported(delegate, &root.meta.name.namespace)
                 .then_some(&delegate.spec.http[..])

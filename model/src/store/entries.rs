@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Store;
-use crate::changes::Changes;
+use super::index::replace;
+use crate::changes::{Change, Changes};
 use crate::config::{ServiceEntry, WorkloadEntry};
+use crate::mesh::of_namespace;
 use crate::value::{EndpointGroup, NamespacedName, Registry, Service, ServiceKey, Text};
 
 impl Store {
@@ -15,23 +17,12 @@ impl Store {
         new: Option<ServiceEntry>,
         changes: &mut Changes,
     ) {
-        let old = self.services.entries.get(name).cloned();
-        if old.as_deref() == new.as_ref() {
-            return;
-        }
+        let entries = &mut Arc::make_mut(&mut self.mesh).written.service_entries;
+        let Some(Change { old, new }) = replace(entries, name, new.map(Arc::new)) else { return };
         let selecting = self.services.selecting.entry(name.namespace.clone()).or_default();
         selecting.remove(name);
-        let new = new.map(Arc::new);
-        match &new {
-            Some(new) => {
-                if new.selector.is_some() {
-                    selecting.insert(name.clone());
-                }
-                self.services.entries.insert(name.clone(), new.clone());
-            }
-            None => {
-                self.services.entries.remove(name);
-            }
+        if new.as_ref().is_some_and(|new| new.selector.is_some()) {
+            selecting.insert(name.clone());
         }
         let keys_of = |entry: Option<&Arc<ServiceEntry>>| -> BTreeSet<ServiceKey> {
             entry
@@ -59,14 +50,10 @@ impl Store {
         new: Option<WorkloadEntry>,
         changes: &mut Changes,
     ) {
-        let entries = self.services.workload_entries.entry(name.namespace.clone()).or_default();
-        if entries.get(&name.name).map(|known| &**known) == new.as_ref() {
+        let entries = &mut Arc::make_mut(&mut self.mesh).written.workload_entries;
+        if replace(entries, name, new.map(Arc::new)).is_none() {
             return;
         }
-        match new {
-            Some(new) => entries.insert(name.name.clone(), Arc::new(new)),
-            None => entries.remove(&name.name),
-        };
         self.refresh_entries_in(&name.namespace, changes);
         let keys = self.mesh.services_in.get(&name.namespace).into_iter().flatten();
         let kubernetes = |key: &&ServiceKey| {
@@ -80,9 +67,9 @@ impl Store {
 
     /// WorkloadEntries behind a Kubernetes service, by its selector as pods are.
     pub(super) fn machines_of(&self, service: &Service) -> Vec<Arc<EndpointGroup>> {
-        let all = self.services.workload_entries.get(&service.key.namespace).into_iter().flatten();
-        all.filter(|(_, machine)| !service.selector.is_empty() && machine.labels.satisfy(&service.selector))
-            .map(|(_, machine)| machine.group(&service.ports))
+        of_namespace(&self.mesh.written.workload_entries, &service.key.namespace)
+            .filter(|machine| !service.selector.is_empty() && machine.labels.satisfy(&service.selector))
+            .map(|machine| machine.group(&service.ports))
             .collect()
     }
 
@@ -90,7 +77,7 @@ impl Store {
     pub(super) fn refresh_entries_in(&mut self, namespace: &Text, changes: &mut Changes) {
         let names: Vec<_> = self.services.selecting.get(namespace).into_iter().flatten().cloned().collect();
         for name in names {
-            let Some(entry) = self.services.entries.get(&name).cloned() else { continue };
+            let Some(entry) = self.mesh.written.service_entries.get(&name).cloned() else { continue };
             for service in &entry.services {
                 self.refresh_endpoints(&service.key, changes);
             }
@@ -99,21 +86,14 @@ impl Store {
 
     /// Endpoints of a ServiceEntry: its own, or the pods and WorkloadEntries that it selects.
     pub(super) fn entry_groups(&self, name: &NamespacedName) -> Vec<Arc<EndpointGroup>> {
-        let Some(entry) = self.services.entries.get(name) else { return Vec::new() };
+        let Some(entry) = self.mesh.written.service_entries.get(name) else { return Vec::new() };
         let Some(selector) = &entry.selector else { return entry.groups.clone() };
-        let from = NamespacedName { namespace: name.namespace.clone(), name: crate::intern("") };
-        let pods = self
-            .mesh
-            .workloads
-            .range(from..)
-            .map(|(_, workload)| workload)
-            .take_while(|workload| workload.instance.namespace == name.namespace)
+        let pods = of_namespace(&self.mesh.workloads, &name.namespace)
             .filter(|workload| workload.labels.satisfy(selector))
             .filter_map(|workload| entry.group_of_pod(workload));
-        let entries = self.services.workload_entries.get(&name.namespace).into_iter().flatten();
-        let machines = entries
-            .filter(|(_, machine)| machine.labels.satisfy(selector))
-            .map(|(_, machine)| entry.group_of_machine(machine));
+        let machines = of_namespace(&self.mesh.written.workload_entries, &name.namespace)
+            .filter(|machine| machine.labels.satisfy(selector))
+            .map(|machine| entry.group_of_machine(machine));
         pods.chain(machines).collect()
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use crds::networking::Destination;
 
@@ -50,7 +51,7 @@ impl fmt::Display for Missing {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     on: bool,
-    rules: BTreeMap<NamespacedName, (VirtualService, BTreeSet<Missing>)>,
+    rules: BTreeMap<NamespacedName, (Arc<VirtualService>, BTreeSet<Missing>)>,
 }
 
 impl Store {
@@ -87,7 +88,7 @@ impl Store {
     pub(super) fn set_virtual_service(
         &mut self,
         name: &NamespacedName,
-        new: Option<VirtualService>,
+        new: Option<Arc<VirtualService>>,
         changes: &mut Changes,
     ) {
         self.held.rules.remove(name);

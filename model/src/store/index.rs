@@ -13,13 +13,12 @@ use crate::value::{NamespacedName, Text};
 pub(super) fn replace<T: PartialEq>(
     map: &mut OrdMap<NamespacedName, Arc<T>>,
     name: &NamespacedName,
-    new: Option<T>,
+    new: Option<Arc<T>>,
 ) -> Option<Change<T>> {
     let old = map.get(name).cloned();
-    if old.as_deref() == new.as_ref() {
+    if old == new {
         return None;
     }
-    let new = new.map(Arc::new);
     match &new {
         Some(new) => map.insert(name.clone(), new.clone()),
         None => map.remove(name),

@@ -27,9 +27,7 @@ use crate::mesh::Mesh;
 use crate::object::{Event, Object};
 use crate::value::{Key, Kind};
 
-use delegation::Delegation;
 use hold::Held;
-use policy::RuleIndex;
 use services::ServiceIndex;
 use workloads::WorkloadIndex;
 
@@ -39,9 +37,7 @@ pub struct Store {
     mesh: Arc<Mesh>,
     workloads: WorkloadIndex,
     services: ServiceIndex,
-    rules: RuleIndex,
     held: Held,
-    delegation: Delegation,
 }
 
 impl Store {
@@ -51,9 +47,7 @@ impl Store {
             mesh: Arc::new(Mesh::empty(domain, cluster_id)),
             workloads: WorkloadIndex::default(),
             services: ServiceIndex::default(),
-            rules: RuleIndex::default(),
             held: Held::default(),
-            delegation: Delegation::default(),
         }
     }
 
@@ -82,6 +76,14 @@ impl Store {
             changes.merge(self.apply(event));
         }
         changes
+    }
+
+    /// Says that all Secrets of a namespace have been taken in, so that one that is not there does not exist.
+    pub fn know_secrets(&mut self, namespace: &str) {
+        let namespace = crate::intern(namespace);
+        if !self.mesh.secrets_known.contains(&namespace) {
+            Arc::make_mut(&mut self.mesh).secrets_known.insert(namespace);
+        }
     }
 
     /// A mesh that differs gets a version that no other has.

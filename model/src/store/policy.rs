@@ -2,22 +2,12 @@
 
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
 use super::Store;
 use super::index::{find_in, recount, replace, replace_in};
 use crate::changes::{Change, Changes};
 use crate::config::{DestinationRule, MergedRule, PeerAuthentication};
 use crate::kube::Secret;
-use crate::mesh::Aged;
 use crate::value::{Labels, NamespacedName, Text};
-
-/// DestinationRules as written; the mesh holds them merged.
-#[derive(Debug, Default)]
-pub(super) struct RuleIndex {
-    all: OrdMap<NamespacedName, Arc<DestinationRule>>,
-    by_host: OrdMap<(Text, Text), Aged<DestinationRule>>,
-}
 
 fn keys(labels: &Labels) -> Vec<Text> {
     labels.iter().map(|(key, _)| key.clone()).collect()
@@ -30,13 +20,14 @@ impl Store {
         new: Option<DestinationRule>,
         changes: &mut Changes,
     ) {
-        let Some(change) = replace(&mut self.rules.all, name, new) else { return };
+        let written = &mut Arc::make_mut(&mut self.mesh).written;
+        let Some(change) = replace(&mut written.destination_rules, name, new.map(Arc::new)) else { return };
         let place = |rule: &DestinationRule| (name.namespace.clone(), rule.host.clone());
         if let Some(old) = &change.old {
-            replace_in(&mut self.rules.by_host, &place(old), name, None);
+            replace_in(&mut written.rules_of, &place(old), name, None);
         }
         if let Some(new) = &change.new {
-            replace_in(&mut self.rules.by_host, &place(new), name, Some(new));
+            replace_in(&mut written.rules_of, &place(new), name, Some(new));
         }
         for rule in change.both() {
             self.merge_rules(&name.namespace, &rule.host);
@@ -49,9 +40,9 @@ impl Store {
     }
 
     fn merge_rules(&mut self, namespace: &Text, host: &Text) {
-        let written = self.rules.by_host.get(&(namespace.clone(), host.clone()));
-        let merged = written.map_or_else(Vec::new, |rules| MergedRule::merge(rules));
         let mesh = Arc::make_mut(&mut self.mesh);
+        let written = mesh.written.rules_of.get(&(namespace.clone(), host.clone()));
+        let merged = written.map_or_else(Vec::new, |rules| MergedRule::merge(rules));
         let hosts = mesh.destination_rules.entry(namespace.clone()).or_default();
         if merged.is_empty() {
             hosts.remove(host);
@@ -91,7 +82,7 @@ impl Store {
             return self.remove_secret(&name, changes);
         }
         let mesh = Arc::make_mut(&mut self.mesh);
-        if replace(&mut mesh.secrets, &name, Some(secret)).is_some() {
+        if replace(&mut mesh.secrets, &name, Some(Arc::new(secret))).is_some() {
             changes.secrets.insert(name);
         }
     }

@@ -13,7 +13,7 @@ impl Store {
     pub(super) fn put_virtual_service(
         &mut self,
         name: &NamespacedName,
-        new: Option<VirtualService>,
+        new: Option<Arc<VirtualService>>,
         changes: &mut Changes,
     ) {
         let mesh = Arc::make_mut(&mut self.mesh);
@@ -40,7 +40,7 @@ impl Store {
 
     pub(super) fn set_gateway(&mut self, name: &NamespacedName, new: Option<Gateway>, changes: &mut Changes) {
         let mesh = Arc::make_mut(&mut self.mesh);
-        let Some(change) = replace(&mut mesh.gateways, name, new) else { return };
+        let Some(change) = replace(&mut mesh.gateways, name, new.map(Arc::new)) else { return };
         let keys = |gateway: &Option<Arc<Gateway>>| -> Vec<Text> {
             gateway.iter().flat_map(|gateway| gateway.selector.iter()).map(|(key, _)| key.clone()).collect()
         };

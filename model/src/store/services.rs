@@ -7,7 +7,6 @@ use super::Store;
 use super::index::{add_to, remove_from};
 use super::slices::Slice;
 use crate::changes::{Change, Changes};
-use crate::config::{ServiceEntry, WorkloadEntry};
 use crate::mesh::Mesh;
 use crate::value::{EndpointGroup, Endpoints, NamespacedName, Protocol, Registry, Service, ServiceKey, Text};
 
@@ -20,10 +19,8 @@ pub(super) struct ServiceIndex {
     pub(super) slices: HashMap<NamespacedName, BTreeMap<Text, Slice>>,
     /// The service that a slice belongs to.
     pub(super) owners: HashMap<NamespacedName, NamespacedName>,
-    pub(super) entries: HashMap<NamespacedName, Arc<ServiceEntry>>,
     /// ServiceEntries of a namespace that select workloads.
     pub(super) selecting: HashMap<Text, BTreeSet<NamespacedName>>,
-    pub(super) workload_entries: HashMap<Text, BTreeMap<Text, Arc<WorkloadEntry>>>,
 }
 
 impl Store {

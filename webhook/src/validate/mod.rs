@@ -18,7 +18,6 @@ mod peer_authentication;
 mod service_entry;
 mod sidecar;
 mod tls;
-mod unreachable;
 mod virtual_service;
 mod workload_entry;
 

@@ -4,7 +4,7 @@ use crds::networking::{L4MatchAttributes, RouteDestination, TlsMatchAttributes, 
 
 use super::{
     findings::{At, Findings},
-    headers, http_route, names, unreachable,
+    headers, http_route, names,
 };
 
 pub(super) fn check(spec: &VirtualServiceSpec, namespace: &str, found: &mut Findings) {
@@ -47,7 +47,9 @@ pub(super) fn check(spec: &VirtualServiceSpec, namespace: &str, found: &mut Find
         destinations(&at, &route.route, found);
     }
     names::export_to(&at, &spec.export_to, namespace, false, found);
-    unreachable::check(&at, spec, found);
+    for problem in crds::unreachable_rules(spec) {
+        found.warning(&At::of(&problem.field), problem.message);
+    }
 }
 
 const DELEGATE_ONLY: &str =

@@ -2,35 +2,53 @@
 
 use std::collections::BTreeMap;
 
-use crds::networking::{HttpMatchRequest, VirtualServiceSpec};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::findings::{At, Findings};
+use super::{HttpMatchRequest, VirtualServiceSpec};
+use crate::Problem;
 
 /// Pairs of conditions are compared; beyond this many of them only exact duplicates are looked for.
 const COMPARED: usize = 200;
+/// A person mends a few rules at a time; the answer to a hostile object stays small.
+const MOST: usize = 50;
 
-pub(super) fn check(at: &At, spec: &VirtualServiceSpec, found: &mut Findings) {
-    rules(at, "http", spec.http.iter().map(|route| (route.name.as_deref(), route.matches.as_slice())), found);
-    rules(at, "tls", spec.tls.iter().map(|route| (None, route.matches.as_slice())), found);
-    rules(at, "tcp", spec.tcp.iter().map(|route| (None, route.matches.as_slice())), found);
-    covered(at, spec, found);
+/// Rules and conditions of a VirtualService that are never used, each with the earlier one that takes its requests.
+pub fn unreachable_rules(spec: &VirtualServiceSpec) -> Vec<Problem> {
+    let mut found = Found(Vec::new());
+    rules(
+        "http",
+        spec.http.iter().map(|route| (route.name.as_deref(), route.matches.as_slice())),
+        &mut found,
+    );
+    rules("tls", spec.tls.iter().map(|route| (None, route.matches.as_slice())), &mut found);
+    rules("tcp", spec.tcp.iter().map(|route| (None, route.matches.as_slice())), &mut found);
+    covered(spec, &mut found);
+    found.0
+}
+
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn add(&mut self, field: String, message: String) {
+        if self.0.len() < MOST {
+            self.0.push(Problem { field, message });
+        }
+    }
 }
 
 /// Rules after one without conditions, and conditions that an earlier rule has too.
 fn rules<'a, M: Serialize + 'a>(
-    at: &At,
     list: &str,
     routes: impl Iterator<Item = (Option<&'a str>, &'a [M])>,
-    found: &mut Findings,
+    found: &mut Found,
 ) {
     let mut catch_all = None;
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for (index, (name, matches)) in routes.enumerate() {
-        let here = at.item(list, index);
+        let here = format!("spec.{list}[{index}]");
         if let Some(earlier) = &catch_all {
-            found.warning(&here, format!("is never reached: {earlier} before it takes everything"));
+            found.add(here, format!("is never reached: {earlier} before it takes everything"));
             continue;
         }
         let shown =
@@ -42,8 +60,8 @@ fn rules<'a, M: Serialize + 'a>(
         for (index, condition) in matches.iter().enumerate() {
             match seen.get(&without_name(condition)) {
                 Some(earlier) => {
-                    found.warning(
-                        &here.item("match", index),
+                    found.add(
+                        format!("{here}.match[{index}]"),
                         format!("is never used: {earlier} has the same condition"),
                     );
                 }
@@ -62,7 +80,7 @@ fn without_name(condition: &impl Serialize) -> String {
 }
 
 /// Conditions on a path that an earlier, shorter prefix with otherwise fewer conditions covers.
-fn covered(at: &At, spec: &VirtualServiceSpec, found: &mut Findings) {
+fn covered(spec: &VirtualServiceSpec, found: &mut Found) {
     let all = spec.http.iter().enumerate().flat_map(|(rule, route)| {
         route.matches.iter().enumerate().map(move |(index, condition)| (rule, index, condition))
     });
@@ -78,8 +96,8 @@ fn covered(at: &At, spec: &VirtualServiceSpec, found: &mut Findings) {
         };
         if let Some((by_rule, by_index, by, _)) = conditions[..position].iter().find(covers) {
             let prefix = by.uri.as_ref().and_then(|uri| uri.prefix.as_deref()).unwrap_or_default();
-            found.warning(
-                &at.item("http", *rule).item("match", *index),
+            found.add(
+                format!("spec.http[{rule}].match[{index}]"),
                 format!(
                     "is never used: http[{by_rule}].match[{by_index}] with prefix {prefix:?} takes all of it"
                 ),
