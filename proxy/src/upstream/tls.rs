@@ -5,13 +5,11 @@
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-use pki::{Identity, tls::PeerNames};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::WebPkiSupportedAlgorithms,
+use pki::{
+    Identity,
+    tls::{AnyCertificate, PeerNames},
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, SupportedProtocolVersion};
 
 use crate::{
     identity::{Secrets, TlsNames},
@@ -173,49 +171,9 @@ fn make(key: &ConfigKey, identity: Arc<Identity>) -> Result<Arc<ClientConfig>, S
         return Ok(config);
     }
     let mut config = Arc::unwrap_or_clone(config);
-    let algorithms = config.crypto_provider().signature_verification_algorithms;
-    config.dangerous().set_certificate_verifier(Arc::new(Unverified(algorithms)));
+    config.dangerous().set_certificate_verifier(Arc::new(AnyCertificate::default()));
     Ok(Arc::new(config))
 }
 
 const ALL_VERSIONS: [(TlsVersion, &SupportedProtocolVersion); 2] =
     [(TlsVersion::V1_2, &rustls::version::TLS12), (TlsVersion::V1_3, &rustls::version::TLS13)];
-
-/// Believes any certificate: what a TLS context without roots asks for.
-#[derive(Debug)]
-struct Unverified(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
-}
