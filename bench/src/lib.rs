@@ -5,6 +5,9 @@
 //! process itself, and what counts is the ratio to the peer measured in the same minute.
 
 pub mod control_plane;
+pub mod large;
+mod load;
+mod pods;
 pub mod process;
 pub mod proxies;
 pub mod results;

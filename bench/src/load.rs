@@ -7,15 +7,15 @@ use crate::process::cpu;
 
 /// One round: seconds of CPU for a million requests, and requests per second.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Round {
+pub(crate) struct Round {
     /// CPU of all proxies on the way, in seconds for a million requests.
-    pub(super) cpu: f64,
+    pub(crate) cpu: f64,
     /// Requests per second.
-    pub(super) rate: f64,
+    pub(crate) rate: f64,
 }
 
 /// Loads `url` from `client` for `seconds` over 32 connections, and counts the CPU of the proxies of `pods`.
-pub(super) fn round(mesh: &LocalMesh, client: &str, pods: &[&str], url: &str, seconds: u32) -> Result<Round> {
+pub(crate) fn round(mesh: &LocalMesh, client: &str, pods: &[&str], url: &str, seconds: u32) -> Result<Round> {
     let proxies: Vec<u32> = pods.iter().map(|pod| proxy(mesh.pod("default", pod)?)).collect::<Result<_>>()?;
     let spent = || proxies.iter().map(|id| Ok(cpu(*id)?.as_secs_f64())).sum::<Result<f64>>();
     let before = spent()?;
@@ -30,6 +30,7 @@ pub(super) fn round(mesh: &LocalMesh, client: &str, pods: &[&str], url: &str, se
     Ok(Round { cpu: cpu / requests * 1e6, rate: requests / f64::from(seconds) })
 }
 
-fn proxy(pod: &LocalPod) -> Result<u32> {
+/// The process id of a pod's proxy.
+pub(crate) fn proxy(pod: &LocalPod) -> Result<u32> {
     Ok(pod.process("istio-proxy").context("the pod has no proxy")?.id())
 }

@@ -1,21 +1,34 @@
-//! `bench [proxies|control-plane]`: measures, prints a table, writes `target/bench/results.json`.
+//! `bench [proxies|large|control-plane]`: measures, prints a table, writes `target/bench/results.json`.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use bench::{control_plane, proxies, results};
+use anyhow::bail;
+use bench::{control_plane, large, proxies, results};
 use testkit::{Binaries, LocalMesh, enter};
+
+const PARTS: [&str; 3] = ["proxies", "large", "control-plane"];
 
 fn main() -> ExitCode {
     enter(|| {
-        let only = std::env::args().nth(1).unwrap_or_default();
+        let only = std::env::args().nth(1);
+        if let Some(unknown) = only.as_deref().filter(|only| !PARTS.contains(only)) {
+            bail!("there is no part {unknown}; there are {}", PARTS.join(", "));
+        }
+        let wanted = |part| only.as_deref().is_none_or(|only| only == part);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let mut rows = Vec::new();
         runtime.block_on(async {
-            if only != "control-plane" {
-                rows.extend(proxies::run(LocalMesh::start().await?).await?);
+            if wanted("proxies") || wanted("large") {
+                let mut mesh = LocalMesh::start().await?;
+                if wanted("proxies") {
+                    rows.extend(proxies::run(&mut mesh).await?);
+                }
+                if wanted("large") {
+                    rows.extend(large::run(&mut mesh).await?);
+                }
             }
-            if only != "proxies" {
+            if wanted("control-plane") {
                 rows.extend(control_plane::run(&Binaries::find()?).await?);
             }
             anyhow::Ok(())

@@ -4,6 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+/// The environment variable that names a `trysail-proxy` of an earlier build, to measure beside the newest.
+pub const BASELINE: &str = "TRYSAIL_BASELINE";
+/// The name of the image that stands for it.
+const BASELINE_IMAGE: &str = "proxyv2-baseline";
+
 /// The folder with our built binaries.
 #[derive(Debug, Clone)]
 pub struct Binaries(PathBuf);
@@ -48,6 +53,10 @@ impl Binaries {
         let name = name.split([':', '@']).next().unwrap_or(name);
         match name {
             "proxyv2" => Ok(self.path("trysail-proxy")),
+            BASELINE_IMAGE => match std::env::var_os(BASELINE) {
+                Some(path) => Ok(PathBuf::from(path)),
+                None => bail!("image {image}: {BASELINE} names no earlier proxy"),
+            },
             "pilot" => Ok(self.path("trysail-controlplane")),
             "bookinfo" | "echo" => Ok(self.path(name)),
             _ => bail!("image {image}: the local mesh runs proxyv2, pilot, bookinfo and echo only"),

@@ -29,7 +29,7 @@ mod runner;
 mod table;
 mod volumes;
 
-pub use binaries::Binaries;
+pub use binaries::{BASELINE, Binaries};
 pub use envoy::{ENVOY_PACKAGE, EnvoyNode, bootstrap, envoy_binary};
 pub use http::{Reply, get, get_with};
 pub use mesh::{LocalMesh, eventually};

@@ -1,11 +1,10 @@
-//! The rows: one hop, two hops with mTLS, and an idle sidecar's memory.
-
-use std::fmt::Write as _;
+//! The rows: an idle sidecar's memory, one hop, two hops with mTLS; the last two beside an earlier build too, if there is one.
 
 use anyhow::{Context, Result};
-use testkit::LocalMesh;
+use testkit::{BASELINE, LocalMesh};
 
-use super::load::{Round, round};
+use crate::load::{Round, round};
+use crate::pods;
 use crate::process::private_dirty;
 use crate::results::Measurement;
 
@@ -14,33 +13,69 @@ const SECONDS: u32 = 3;
 /// A round whose direct row moved by more than this says nothing.
 const STEADY: f64 = 0.15;
 
-/// One way from client to server, by both data planes.
+/// One way from client to server, by our proxies and by a peer's.
+#[derive(Clone, Copy)]
 struct Row {
     name: &'static str,
-    url: &'static str,
-    /// Client pod and the pods whose proxies are on the way, ours and Envoy's.
-    ours: (&'static str, &'static [&'static str]),
-    envoys: (&'static str, &'static [&'static str]),
-    urls: Option<&'static str>,
+    peer: &'static str,
+    ours: Way,
+    peers: Way,
+    /// Of our CPU to the peer's.
     budget: f64,
+}
+
+/// A client pod, what it asks for, and the pods whose proxies are on the way.
+#[derive(Clone, Copy)]
+struct Way {
+    client: &'static str,
+    url: &'static str,
+    proxies: &'static [&'static str],
 }
 
 const ROWS: [Row; 2] = [
     Row {
         name: "one hop, HTTP/1.1: CPU of a million requests",
-        url: "http://plain:8000/1k",
-        ours: ("client-trysail", &["client-trysail"]),
-        envoys: ("client-envoy", &["client-envoy"]),
-        urls: None,
+        peer: "envoy",
+        ours: Way { client: "client-trysail", url: "http://plain:8000/1k", proxies: &["client-trysail"] },
+        peers: Way { client: "client-envoy", url: "http://plain:8000/1k", proxies: &["client-envoy"] },
         budget: 0.6,
     },
     Row {
         name: "two hops, mTLS between: CPU of a million requests",
-        url: "http://server-trysail:8000/1k",
-        ours: ("client-trysail", &["client-trysail", "server-trysail"]),
-        envoys: ("client-envoy", &["client-envoy", "server-envoy"]),
-        urls: Some("http://server-envoy:8000/1k"),
+        peer: "envoy",
+        ours: Way {
+            client: "client-trysail",
+            url: "http://server-trysail:8000/1k",
+            proxies: &["client-trysail", "server-trysail"],
+        },
+        peers: Way {
+            client: "client-envoy",
+            url: "http://server-envoy:8000/1k",
+            proxies: &["client-envoy", "server-envoy"],
+        },
         budget: 0.6,
+    },
+];
+
+/// The same beside an earlier build of ours, where [`BASELINE`] names one: the request path must not have become dearer.
+const SINCE_BASELINE: [Row; 2] = [
+    Row {
+        name: "one hop, HTTP/1.1, since the baseline: CPU of a million requests",
+        peer: "baseline",
+        peers: Way { client: "client-baseline", url: "http://plain:8000/1k", proxies: &["client-baseline"] },
+        budget: 1.05,
+        ..ROWS[0]
+    },
+    Row {
+        name: "two hops, mTLS between, since the baseline: CPU of a million requests",
+        peer: "baseline",
+        peers: Way {
+            client: "client-baseline",
+            url: "http://server-baseline:8000/1k",
+            proxies: &["client-baseline", "server-baseline"],
+        },
+        budget: 1.05,
+        ..ROWS[1]
     },
 ];
 
@@ -48,12 +83,13 @@ const ROWS: [Row; 2] = [
 ///
 /// # Errors
 /// When a pod doesn't start or a request fails.
-pub async fn run(mut mesh: LocalMesh) -> Result<Vec<Measurement>> {
+pub async fn run(mesh: &mut LocalMesh) -> Result<Vec<Measurement>> {
     let nginx = tempfile::Builder::new().prefix("trysail-nginx-").tempdir()?;
-    mesh.apply(&pods(nginx.path())?).await.context("starting the pods")?;
-    let mut results = vec![idle(&mesh)?];
-    for row in &ROWS {
-        results.extend(measure(&mesh, row)?);
+    let baseline = std::env::var_os(BASELINE).is_some();
+    mesh.apply(&pods(nginx.path(), baseline)?).await.context("starting the pods")?;
+    let mut results = vec![idle(mesh)?];
+    for row in ROWS.iter().chain(SINCE_BASELINE.iter().filter(|_| baseline)) {
+        results.extend(measure(mesh, row)?);
     }
     Ok(results)
 }
@@ -74,10 +110,10 @@ fn idle(mesh: &LocalMesh) -> Result<Measurement> {
 }
 
 fn measure(mesh: &LocalMesh, row: &Row) -> Result<Vec<Measurement>> {
-    let (mut ours, mut envoys, mut direct) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut peers, mut direct) = (Vec::new(), Vec::new(), Vec::new());
     for index in 0..=ROUNDS {
-        let own = || round(mesh, row.ours.0, row.ours.1, row.url, SECONDS);
-        let peer = || round(mesh, row.envoys.0, row.envoys.1, row.urls.unwrap_or(row.url), SECONDS);
+        let own = || round(mesh, row.ours.client, row.ours.proxies, row.ours.url, SECONDS);
+        let peer = || round(mesh, row.peers.client, row.peers.proxies, row.peers.url, SECONDS);
         let (own, peer) = if index % 2 == 0 {
             let own = own()?;
             (own, peer()?)
@@ -91,16 +127,16 @@ fn measure(mesh: &LocalMesh, row: &Row) -> Result<Vec<Measurement>> {
         // The first round only warms up.
         if index > 0 {
             ours.push(own);
-            envoys.push(peer);
+            peers.push(peer);
             direct.push(straight.rate);
         }
     }
     let cpu = |rounds: &[Round]| rounds.iter().map(|round| round.cpu).collect::<Vec<_>>();
     let rate = |rounds: &[Round]| rounds.iter().map(|round| round.rate).collect::<Vec<_>>();
     let mut own = Measurement::alone(row.name, "trysail", "s", &cpu(&ours))?
-        .against("envoy", &cpu(&ours), &cpu(&envoys))
+        .against(row.peer, &cpu(&ours), &cpu(&peers))
         .within(row.budget);
-    let peer = Measurement::alone(row.name, "envoy", "s", &cpu(&envoys))?;
+    let peer = Measurement::alone(row.name, row.peer, "s", &cpu(&peers))?;
     let baseline = Measurement::alone("direct, no proxy: rate", "wrk and nginx", "requests/s", &direct)?;
     if baseline.max / baseline.min > 1.0 + 2.0 * STEADY {
         own.void = Some(format!(
@@ -109,51 +145,28 @@ fn measure(mesh: &LocalMesh, row: &Row) -> Result<Vec<Measurement>> {
         ));
     }
     let throughput = Measurement::alone("the same: rate", "trysail", "requests/s", &rate(&ours))?.against(
-        "envoy",
+        row.peer,
         &rate(&ours),
-        &rate(&envoys),
+        &rate(&peers),
     );
     Ok(vec![own, peer, throughput, baseline])
 }
 
 /// Clients with wrk, servers with nginx; `plain` and `client-direct` without a sidecar.
-fn pods(nginx: &std::path::Path) -> Result<String> {
-    let config = nginx.join("nginx.conf");
-    let folder = nginx.display();
-    std::fs::write(
-        &config,
-        format!(
-            "daemon off; worker_processes 1; pid {folder}/pid; error_log stderr crit;\n\
-             events {{ worker_connections 1024; }}\n\
-             http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {folder}; proxy_temp_path {folder};\n\
-             fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};\n\
-             server {{ listen 8000; location / {{ return 200 '{}'; }} }} }}\n",
-            "x".repeat(1024)
-        ),
-    )?;
+fn pods(folder: &std::path::Path, baseline: bool) -> Result<String> {
+    let nginx = pods::nginx(folder)?;
     let mut yaml = String::from(
         "{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: '{accessLogFile: \"\"}'}}\n",
     );
-    for (name, plane) in [("plain", "none"), ("server-trysail", "trysail"), ("server-envoy", "envoy")] {
-        write!(
-            yaml,
-            "---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 8000}}]}}}}\n"
-        )?;
-        let command = format!("[nginx, -c, {}]", config.display());
-        write!(yaml, "---\n{}", pod(name, plane, &command))?;
-    }
-    for (name, plane) in [("client-direct", "none"), ("client-trysail", "trysail"), ("client-envoy", "envoy")]
+    yaml += &pods::service("plain");
+    yaml += &pods::pod("plain", "none", &nginx);
+    yaml += &pods::pod("client-direct", "none", pods::CLIENT);
+    for plane in ["trysail", "envoy", "baseline"].into_iter().filter(|plane| baseline || *plane != "baseline")
     {
-        write!(yaml, "---\n{}", pod(name, plane, "[sleep, infinity]"))?;
+        let (server, client) = (format!("server-{plane}"), format!("client-{plane}"));
+        yaml += &pods::service(&server);
+        yaml += &pods::pod(&server, plane, &nginx);
+        yaml += &pods::pod(&client, plane, pods::CLIENT);
     }
     Ok(yaml)
-}
-
-fn pod(name: &str, plane: &str, command: &str) -> String {
-    let inject = if plane == "none" { "false" } else { "true" };
-    format!(
-        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  labels: {{app: {name}, sidecar.istio.io/inject: \"{inject}\"}}\n  \
-         annotations: {{testkit.trysail.dev/data-plane: {plane}, proxy.istio.io/config: 'concurrency: 1'}}\nspec:\n  containers:\n  \
-         - {{name: app, image: echo, command: {command}, ports: [{{name: http, containerPort: 8000}}]}}\n"
-    )
 }
