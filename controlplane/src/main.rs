@@ -23,8 +23,14 @@ enum Command {
     },
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    // One core is left to the thread that owns the mesh: with more workers than cores they would only wake each other.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = (cores - 1).max(1);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?.block_on(run())
+}
+
+async fn run() -> anyhow::Result<()> {
     let Command::Discovery { options, log, log_as_json } = Command::parse();
     let filter = tracing_subscriber::EnvFilter::try_new(&log)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);

@@ -23,7 +23,7 @@ use crate::config::Options;
 use crate::error::StartError;
 use crate::mesh::{Published, Publisher, Setup};
 use crate::monitor::{Debug, Metrics, Pages, http_router, monitoring_router};
-use crate::serve::Port;
+use crate::serve::{Port, Speaks};
 use crate::source::folder::{self, Folder};
 use crate::source::kubernetes::{
     Cluster, InjectionSettings, SecretAccess, SecretWatches, Tasks, follow_injection, of_revision,
@@ -275,15 +275,16 @@ struct Ports {
 
 impl Ports {
     async fn open(options: &Options, authority: &Authority) -> Result<Self, StartError> {
+        use Speaks::{Grpc, Http};
         let tls = |clients, alpn: &[&[u8]]| server_config(authority.server_identity(), clients, alpn);
         let (discovery, webhook) =
             (tls(ClientAuth::Optional, &[b"h2"])?, tls(ClientAuth::None, &[b"h2", b"http/1.1"])?);
         Ok(Self {
-            plaintext: Port::open("plaintext discovery", options.plaintext_address, None).await?,
-            secure: Port::open("discovery", options.secure_address, Some(discovery)).await?,
-            monitoring: Port::open("monitoring", options.monitoring_address, None).await?,
-            webhook: Port::open("webhooks", options.webhook_address, Some(webhook)).await?,
-            http: Port::open("readiness", options.http_address, None).await?,
+            plaintext: Port::open("plaintext discovery", Grpc, options.plaintext_address, None).await?,
+            secure: Port::open("discovery", Grpc, options.secure_address, Some(discovery)).await?,
+            monitoring: Port::open("monitoring", Http, options.monitoring_address, None).await?,
+            webhook: Port::open("webhooks", Http, options.webhook_address, Some(webhook)).await?,
+            http: Port::open("readiness", Http, options.http_address, None).await?,
         })
     }
 

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
 use xds::ResourceType;
 
-use crate::mesh::ViewSnapshot;
+use crate::mesh::Slot;
 
 /// One stream, after its first request.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ pub(crate) struct Connection {
     pub(crate) address: SocketAddr,
     pub(crate) connected: jiff::Timestamp,
     /// The newest snapshot of its view.
-    pub(crate) slot: watch::Receiver<Arc<ViewSnapshot>>,
+    pub(crate) slot: Arc<Slot>,
     pub(crate) types: [TypeStatus; ResourceType::ALL.len()],
 }
 

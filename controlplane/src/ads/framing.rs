@@ -3,14 +3,14 @@
 //! tonic's keeps its largest buffer for as long as a stream lives, which is megabytes per proxy after the first responses.
 //! Here a message is decoded from where it arrived and encoded into bytes of its exact size, and nothing is kept.
 
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, ready};
 
 use axum::body::Body;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use futures::Stream;
-use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame};
 use prost::Message as _;
@@ -36,23 +36,32 @@ impl Requests {
         Self { body, partial: BytesMut::new(), rest: Bytes::new() }
     }
 
-    /// The next request; none when the proxy has closed its direction. May be dropped and called again.
-    pub(super) async fn message(&mut self) -> Result<Option<DeltaDiscoveryRequest>, Status> {
+    /// The next request; none when the proxy has closed its direction.
+    pub(super) fn poll_message(
+        &mut self,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Result<Option<DeltaDiscoveryRequest>, Status>> {
         loop {
             if let Some(message) = self.complete()? {
-                return DeltaDiscoveryRequest::decode(message).map(Some).map_err(|e| {
+                let decoded = DeltaDiscoveryRequest::decode(message);
+                return Poll::Ready(decoded.map(Some).map_err(|e| {
                     Status::internal(format!("the request is not a DeltaDiscoveryRequest: {e}"))
-                });
+                }));
             }
-            match self.body.frame().await {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.rest = data;
                     }
                 }
-                Some(Err(_)) | None => return Ok(None),
+                Some(Err(_)) | None => return Poll::Ready(Ok(None)),
             }
         }
+    }
+
+    /// [`Self::poll_message`], to wait for. May be dropped and called again.
+    pub(super) async fn message(&mut self) -> Result<Option<DeltaDiscoveryRequest>, Status> {
+        poll_fn(|context| self.poll_message(context)).await
     }
 
     /// Takes a message out of what has arrived.
@@ -139,7 +148,7 @@ where
         context: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
-        let status = match std::task::ready!(Pin::new(stream).poll_next(context)) {
+        let status = match ready!(Pin::new(stream).poll_next(context)) {
             Some(Ok(message)) => return Poll::Ready(Some(Ok(Frame::data(framed(&message))))),
             Some(Err(status)) => status,
             None => Status::ok(""),

@@ -2,8 +2,10 @@
 //!
 //! It runs inside the response's own task, so a push wakes one task and copies once.
 
+use std::future::{Future as _, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
@@ -53,9 +55,11 @@ struct Proxy {
 
 /// What woke the stream.
 enum Wake {
-    Request(Option<Box<DeltaDiscoveryRequest>>),
-    Snapshot(bool),
+    Request(Box<DeltaDiscoveryRequest>),
+    Snapshot(Arc<ViewSnapshot>),
+    /// It is time to look again.
     Time,
+    /// Either side is gone or wants to go.
     End,
 }
 
@@ -85,44 +89,25 @@ impl AdsStream {
     /// The next push; none when the stream is over.
     async fn next(&mut self) -> Result<Option<Push>, Status> {
         if self.proxy.is_none() {
-            match self.introduction().await? {
-                Some(proxy) => self.proxy = Some(proxy),
-                None => return Ok(None),
-            }
+            self.proxy = self.introduction().await?;
         }
+        let Self { context, requests, proxy: Some(proxy), end, .. } = self else { return Ok(None) };
         loop {
-            let Some(proxy) = &mut self.proxy else { return Ok(None) };
             let until = match proxy.server.poll(&proxy.target, Instant::now()) {
-                Next::Send(plan) => return Ok(Some(proxy.push(plan, &self.context))),
+                Next::Send(plan) => return Ok(Some(proxy.push(plan, context))),
                 Next::Wait(until) => Some(until),
                 Next::Idle => {
                     proxy.news = None;
                     None
                 }
             };
-            match self.wake(until).await? {
-                Wake::Request(Some(request)) => self.take_in(*request)?,
-                Wake::Snapshot(true) => self.look(),
+            match wake(requests, proxy, end, until).await? {
+                Wake::Request(request) => proxy.receive(*request, context)?,
+                Wake::Snapshot(snapshot) => proxy.look_at(snapshot),
                 Wake::Time => {}
-                Wake::Request(None) | Wake::Snapshot(false) | Wake::End => return Ok(None),
+                Wake::End => return Ok(None),
             }
         }
-    }
-
-    async fn wake(&mut self, until: Option<Instant>) -> Result<Wake, Status> {
-        let Some(proxy) = &mut self.proxy else { return Ok(Wake::End) };
-        let pause = async {
-            match until {
-                Some(until) => tokio::time::sleep_until(until.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        Ok(tokio::select! {
-            request = self.requests.message() => Wake::Request(request?.map(Box::new)),
-            changed = proxy.registration.slot.changed() => Wake::Snapshot(changed.is_ok()),
-            () = pause => Wake::Time,
-            Some(()) = self.end.next() => Wake::End,
-        })
     }
 
     /// Reads the first request, checks who it is from, and registers the proxy.
@@ -138,7 +123,7 @@ impl AdsStream {
         let resend_endpoints = node.client == Client::Envoy;
         let Some(registration) = self.context.views.register(node.clone()).await else { return Ok(None) };
         let connection = self.connection(&node, &request, &registration);
-        let target = registration.slot.borrow().clone();
+        let target = registration.slot.get();
         tracing::info!(proxy = connection.id(), address = %self.peer.address, "connected");
         let mut proxy = Proxy {
             server: DeltaServer::new(Limits::default(), resend_endpoints),
@@ -182,21 +167,34 @@ impl AdsStream {
             types: Default::default(),
         })
     }
+}
 
-    fn take_in(&mut self, request: DeltaDiscoveryRequest) -> Result<(), Status> {
-        match &mut self.proxy {
-            Some(proxy) => proxy.receive(request, &self.context),
-            None => Ok(()),
+/// Waits for what comes first. One function that polls everything in turn: it runs twice for every push, and what is read
+/// before what is new, because an acknowledgement may be all that the news waits for.
+async fn wake(
+    requests: &mut Requests,
+    proxy: &Proxy,
+    end: &mut FuturesUnordered<BoxFuture<'static, ()>>,
+    until: Option<Instant>,
+) -> Result<Wake, Status> {
+    let mut pause = until.map(|until| Box::pin(tokio::time::sleep_until(until.into())));
+    poll_fn(|context| {
+        if let Poll::Ready(request) = requests.poll_message(context) {
+            let wake = |request: Option<_>| request.map_or(Wake::End, |it| Wake::Request(Box::new(it)));
+            return Poll::Ready(request.map(wake));
         }
-    }
-
-    /// Takes the newest snapshot.
-    fn look(&mut self) {
-        if let Some(proxy) = &mut self.proxy {
-            proxy.target = proxy.registration.slot.borrow_and_update().clone();
-            proxy.news = Some(proxy.target.since);
+        if let Poll::Ready(snapshot) = proxy.registration.slot.poll_other(&proxy.target, context) {
+            return Poll::Ready(Ok(snapshot.map_or(Wake::End, Wake::Snapshot)));
         }
-    }
+        if end.poll_next_unpin(context).is_ready() {
+            return Poll::Ready(Ok(Wake::End));
+        }
+        match &mut pause {
+            Some(pause) => pause.as_mut().poll(context).map(|()| Ok(Wake::Time)),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// Keys leave only to an authenticated caller that may read Secrets in its own namespace.
@@ -208,6 +206,11 @@ async fn may_read_secrets(context: &Context, caller: Option<&Caller>) -> bool {
 }
 
 impl Proxy {
+    fn look_at(&mut self, snapshot: Arc<ViewSnapshot>) {
+        self.news = Some(snapshot.since);
+        self.target = snapshot;
+    }
+
     fn receive(&mut self, request: DeltaDiscoveryRequest, context: &Context) -> Result<(), Status> {
         let received = self.server.request(request, &self.target);
         let received = received.map_err(|violation| Status::resource_exhausted(violation.to_string()))?;

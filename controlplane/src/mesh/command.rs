@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use translate::ProxyNode;
 
-use super::ViewSnapshot;
+use super::Slot;
 
 /// What is asked of the publisher.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ impl Views {
 #[derive(Debug)]
 pub(crate) struct Registration {
     pub(super) id: u64,
-    /// Always the newest snapshot; those in between are never kept.
-    pub(crate) slot: watch::Receiver<Arc<ViewSnapshot>>,
+    /// Where its snapshots come.
+    pub(crate) slot: Arc<Slot>,
     pub(super) commands: mpsc::UnboundedSender<Command>,
 }
 

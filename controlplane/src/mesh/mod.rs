@@ -5,9 +5,11 @@ mod command;
 mod debounce;
 mod patience;
 mod publisher;
+mod slot;
 mod snapshot;
 mod views;
 
 pub(crate) use command::{Registration, Views};
 pub(crate) use publisher::{Published, Publisher, Setup};
+pub(crate) use slot::Slot;
 pub(crate) use snapshot::ViewSnapshot;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{Changes, Mesh};
-use tokio::sync::watch;
 use translate::{Memo, ProxyNode, ProxyView};
 
-use super::ViewSnapshot;
+use super::{Slot, ViewSnapshot};
 
 /// A view that nobody has is kept this long, for proxies that reconnect.
 const IDLE: Duration = Duration::from_mins(2);
@@ -23,7 +22,13 @@ struct View {
 struct Proxy {
     node: ProxyNode,
     view: Arc<ProxyView>,
-    slot: watch::Sender<Arc<ViewSnapshot>>,
+    slot: Arc<Slot>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.slot.close();
+    }
 }
 
 /// Views and the proxies that have them.
@@ -42,17 +47,12 @@ impl Registry {
     }
 
     /// Adds a proxy; generates its view unless somebody has it already.
-    pub(super) fn register(
-        &mut self,
-        node: ProxyNode,
-        mesh: &Mesh,
-    ) -> (u64, watch::Receiver<Arc<ViewSnapshot>>) {
+    pub(super) fn register(&mut self, node: ProxyNode, mesh: &Mesh) -> (u64, Arc<Slot>) {
         let view = self.join(ProxyView::of(&node, mesh), mesh, Instant::now());
-        let snapshot = self.views[&view].snapshot.clone();
-        let (slot, receiver) = watch::channel(snapshot);
+        let slot = Arc::new(Slot::new(self.views[&view].snapshot.clone()));
         let id = self.id();
-        self.proxies.insert(id, Proxy { node, view, slot });
-        (id, receiver)
+        self.proxies.insert(id, Proxy { node, view, slot: slot.clone() });
+        (id, slot)
     }
 
     fn join(&mut self, view: ProxyView, mesh: &Mesh, since: Instant) -> Arc<ProxyView> {
@@ -107,7 +107,7 @@ impl Registry {
                 moved.contains(id).then(|| self.views.get(&proxy.view).map(|view| &view.snapshot)).flatten()
             });
             if let Some(snapshot) = news {
-                proxy.slot.send_replace(snapshot.clone());
+                proxy.slot.put(snapshot.clone());
                 told += 1;
             }
         }

@@ -124,7 +124,7 @@ async fn adsz(State(debug): State<Arc<Debug>>) -> Json<Value> {
 }
 
 fn client(connection: &Connection) -> Value {
-    let snapshot = connection.slot.borrow().clone();
+    let snapshot = connection.slot.get();
     let count = |kind: ResourceType| (kind.short().to_owned(), Value::from(snapshot.resources().len(kind)));
     json!({
         "connectionId": connection.id(),
@@ -145,7 +145,7 @@ async fn config_dump(State(debug): State<Arc<Debug>>, Query(which): Query<Which>
             "Proxy not connected to this Pilot instance. It may be connected to another instance.\n";
         return (StatusCode::NOT_FOUND, message).into_response();
     };
-    let snapshot = connection.slot.borrow().clone();
+    let snapshot = connection.slot.get();
     Json(dump::config_dump(snapshot.resources())).into_response()
 }
 

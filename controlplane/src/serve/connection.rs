@@ -1,5 +1,6 @@
 //! One connection: handshake, HTTP/1 or HTTP/2, and the deadline for its first request.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,15 +13,17 @@ use futures::FutureExt as _;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::Peer;
+use super::{Peer, Speaks};
 
 /// From accept to the end of the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -40,6 +43,7 @@ pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) address: SocketAddr,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(super) speaks: Speaks,
 }
 
 impl Connection {
@@ -51,19 +55,20 @@ impl Connection {
     }
 
     pub(super) async fn serve(self, router: Router, stop: CancellationToken) {
-        let address = self.address;
+        let (address, speaks) = (self.address, self.speaks);
         if let Err(error) = self.prepare() {
             tracing::debug!(%address, %error, "cannot set an option of the socket");
         }
         let Some(tls) = self.tls else {
             let peer = Peer { address, encrypted: false, id: None };
-            return http(self.stream, peer, router, stop).await;
+            return answer(self.stream, speaks, peer, router, stop).await;
         };
         let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(self.stream);
         match tokio::time::timeout(HANDSHAKE, handshake).await {
             Ok(Ok(stream)) => {
                 let id = pki::tls::peer_id(stream.get_ref().1.peer_certificates());
-                http(stream, Peer { address, encrypted: true, id }, router, stop).await;
+                let peer = Peer { address, encrypted: true, id };
+                answer(stream, speaks, peer, router, stop).await;
             }
             Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
@@ -71,10 +76,11 @@ impl Connection {
     }
 }
 
-async fn http<I>(io: I, peer: Peer, router: Router, stop: CancellationToken)
+async fn answer<I>(io: I, speaks: Speaks, peer: Peer, router: Router, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (io, timer) = (TokioIo::new(io), TokioTimer::new());
     let address = peer.address;
     let requested = Arc::new(AtomicBool::new(false));
     let seen = requested.clone();
@@ -83,14 +89,34 @@ where
         request.extensions_mut().insert(peer.clone());
         router.clone().oneshot(request.map(Body::new))
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_REQUEST).max_buf_size(MAX_BUFFER);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADERS);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    match speaks {
+        Speaks::Grpc => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.timer(timer).max_concurrent_streams(MAX_STREAMS).max_header_list_size(MAX_HEADERS);
+            drive(builder.serve_connection(io, service), address, &requested, stop).await;
+        }
+        Speaks::Http => {
+            let mut builder = auto::Builder::new(TokioExecutor::new());
+            builder
+                .http1()
+                .timer(timer.clone())
+                .header_read_timeout(FIRST_REQUEST)
+                .max_buf_size(MAX_BUFFER)
+                .http2()
+                .timer(timer)
+                .max_concurrent_streams(MAX_STREAMS)
+                .max_header_list_size(MAX_HEADERS);
+            drive(builder.serve_connection(io, service), address, &requested, stop).await;
+        }
+    }
+}
+
+/// Runs a connection to its end; one without a request in time is closed.
+async fn drive<C>(connection: C, address: SocketAddr, requested: &AtomicBool, stop: CancellationToken)
+where
+    C: GracefulConnection<Error: fmt::Display>,
+{
+    let mut connection = pin!(connection);
     // Polled only when one of them has something to say, not with every frame.
     let rare = FuturesUnordered::from_iter([
         tokio::time::sleep(FIRST_REQUEST).map(|()| Rare::Silence).boxed(),

@@ -34,10 +34,20 @@ pub(crate) struct Peer {
     pub(crate) id: Option<SpiffeId>,
 }
 
+/// What a port understands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Speaks {
+    /// HTTP/2 from the first byte on.
+    Grpc,
+    /// HTTP/1.1 or HTTP/2, as the client begins.
+    Http,
+}
+
 /// An open port that does not answer yet.
 #[derive(Debug)]
 pub(crate) struct Port {
     name: &'static str,
+    speaks: Speaks,
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -45,6 +55,7 @@ pub(crate) struct Port {
 impl Port {
     pub(crate) async fn open(
         name: &'static str,
+        speaks: Speaks,
         address: SocketAddr,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Result<Self, StartError> {
@@ -56,7 +67,7 @@ impl Port {
             }
             other => other,
         };
-        Ok(Self { name, listener: listener.map_err(failed)?, tls })
+        Ok(Self { name, speaks, listener: listener.map_err(failed)?, tls })
     }
 
     pub(crate) fn address(&self) -> Result<SocketAddr, StartError> {
@@ -74,7 +85,8 @@ impl Port {
         let connections = TaskTracker::new();
         while let Some((stream, address)) = self.accept(&stop).await {
             let Ok(slot) = slots.clone().acquire_owned().await else { break };
-            let connection = connection::Connection { stream, address, tls: self.tls.clone() };
+            let connection =
+                connection::Connection { stream, address, tls: self.tls.clone(), speaks: self.speaks };
             let (router, stop) = (router.clone(), stop.clone());
             connections.spawn(async move {
                 connection.serve(router, stop).await;
