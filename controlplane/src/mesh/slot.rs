@@ -13,19 +13,19 @@ use super::ViewSnapshot;
 
 /// The newest snapshot; those in between are never kept.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    snapshot: Mutex<Arc<ViewSnapshot>>,
+pub(crate) struct Slot<S = ViewSnapshot> {
+    snapshot: Mutex<Arc<S>>,
     stream: AtomicWaker,
     closed: AtomicBool,
 }
 
-impl Slot {
-    pub(super) fn new(snapshot: Arc<ViewSnapshot>) -> Self {
+impl<S> Slot<S> {
+    pub(super) fn new(snapshot: Arc<S>) -> Self {
         Self { snapshot: Mutex::new(snapshot), stream: AtomicWaker::new(), closed: AtomicBool::new(false) }
     }
 
     /// Puts a newer snapshot in.
-    pub(super) fn put(&self, snapshot: Arc<ViewSnapshot>) {
+    pub(super) fn put(&self, snapshot: Arc<S>) {
         let before = std::mem::replace(&mut *self.snapshot.lock(), snapshot);
         self.stream.wake();
         drop(before); // perhaps the last one to have it: not under the lock
@@ -38,16 +38,12 @@ impl Slot {
     }
 
     /// The snapshot as it is now.
-    pub(crate) fn get(&self) -> Arc<ViewSnapshot> {
+    pub(crate) fn get(&self) -> Arc<S> {
         self.snapshot.lock().clone()
     }
 
     /// A snapshot other than the one that was seen last; none once the publisher is gone. One task at a time may wait.
-    pub(crate) fn poll_other(
-        &self,
-        seen: &Arc<ViewSnapshot>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Arc<ViewSnapshot>>> {
+    pub(crate) fn poll_other(&self, seen: &Arc<S>, context: &mut Context<'_>) -> Poll<Option<Arc<S>>> {
         self.stream.register(context.waker());
         let newest = self.snapshot.lock();
         if !Arc::ptr_eq(&newest, seen) {
@@ -61,9 +57,6 @@ impl Slot {
 mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::{Wake, Waker};
-    use std::time::Instant;
-
-    use translate::Resources;
 
     use super::*;
 
@@ -76,19 +69,15 @@ mod tests {
         }
     }
 
-    fn snapshot(id: u64) -> Arc<ViewSnapshot> {
-        ViewSnapshot::first(Resources::default(), id, Instant::now())
-    }
-
     #[test]
     fn the_stream_is_woken_and_finds_only_the_newest() {
-        let first = snapshot(1);
+        let first = Arc::new(1);
         let slot = Slot::new(first.clone());
         let woken = Arc::new(Count::default());
         let waker = woken.clone().into();
         let mut context = Context::from_waker(&waker);
         assert!(slot.poll_other(&first, &mut context).is_pending());
-        let (second, third) = (snapshot(2), snapshot(3));
+        let (second, third) = (Arc::new(2), Arc::new(3));
         slot.put(second);
         slot.put(third.clone());
         assert_eq!(woken.0.load(Ordering::Relaxed), 1, "woken once for what it has not looked at");
@@ -99,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_end_is_told_after_the_last_snapshot() {
-        let (first, last) = (snapshot(1), snapshot(2));
+        let (first, last) = (Arc::new(1), Arc::new(2));
         let slot = Slot::new(first.clone());
         slot.put(last.clone());
         slot.close();
