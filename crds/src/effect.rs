@@ -75,6 +75,10 @@ pub const FIELDS_WITHOUT_EFFECT: &[WithoutEffect] = &[
     ),
     field("WorkloadEntry", "spec.network", "the workload is reached directly"),
     field("MeshConfig", "proxyHttpPort", "no such listener is opened"),
+    field("MeshConfig", "hboneIdleTimeout", "there is no ambient mesh"),
+    field("MeshConfig", "configSources", "configuration comes from Kubernetes"),
+    field("MeshConfig", "verifyCertificateAtClient", "servers are verified as DestinationRules say"),
+    field("MeshConfig", "serviceEntryVisibility", "ServiceEntries are seen as exportTo says"),
     field("MeshConfig", "ingressClass", INGRESS),
     field("MeshConfig", "ingressService", INGRESS),
     field("MeshConfig", "ingressControllerMode", INGRESS),
@@ -109,13 +113,15 @@ pub const FIELDS_WITHOUT_EFFECT: &[WithoutEffect] = &[
     field("MeshConfig", "defaultConfig.envoyMetricsService", "metrics are offered to Prometheus only"),
     field("MeshConfig", "defaultConfig.runtimeValues", "there is no runtime to set"),
     field("MeshConfig", "defaultConfig.extraStatTags", "metrics have the standard labels"),
-    field("MeshConfig", "defaultConfig.proxyStatsMatcher", "the standard metrics are kept"),
     field("MeshConfig", "defaultConfig.caCertificatesPem", "only the mesh's own authorities are trusted"),
     field("MeshConfig", "defaultConfig.proxyHeaders", "headers are as by default"),
     field("MeshConfig", "defaultConfig.privateKeyProvider", "keys are used in memory"),
     field("MeshConfig", "defaultConfig.connectionSettings", "limits are as by default"),
     field("MeshConfig", "defaultConfig.fileFlushInterval", "access logs are written at once"),
     field("MeshConfig", "defaultConfig.fileFlushMinSizeKb", "access logs are written at once"),
+    field("MeshConfig", "defaultConfig.statsCompression", "answers to Prometheus are never compressed"),
+    field("MeshConfig", "defaultConfig.readinessProbe", "workloads outside of Kubernetes are not probed"),
+    field("MeshConfig", "defaultConfig.binaryPath", "the image has one proxy"),
 ];
 
 const SERVER_ERRORS: &str = "5xx counts as an error, other codes don't";

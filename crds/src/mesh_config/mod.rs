@@ -9,6 +9,7 @@ mod proxy_config;
 mod traffic;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde_json::{Map, Value};
 
 pub use self::{providers::*, proxy_config::*, traffic::*};
 use crate::{
@@ -111,6 +112,14 @@ message! {
         pub tls_defaults: Option<TlsConfig>,
         /// Limits and outlier detection of hosts without DestinationRule.
         pub default_traffic_policy: Option<DefaultTrafficPolicy>,
+        /// How long connections to an ambient mesh may carry nothing.
+        pub hbone_idle_timeout: Option<Duration>,
+        /// Where configuration comes from besides Kubernetes.
+        pub config_sources: Vec<Map<String, Value>>,
+        /// Deprecated: whether servers outside of the mesh are verified.
+        pub verify_certificate_at_client: Option<bool>,
+        /// Which ServiceEntries are seen, whatever they say.
+        pub service_entry_visibility: Option<Map<String, Value>>,
     }
 }
 
