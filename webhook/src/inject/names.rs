@@ -35,6 +35,7 @@ pub(super) const AGENT_LOG_LEVEL: &str = "sidecar.istio.io/agentLogLevel";
 pub(super) const USER_VOLUME: &str = "sidecar.istio.io/userVolume";
 pub(super) const USER_VOLUME_MOUNT: &str = "sidecar.istio.io/userVolumeMount";
 pub(super) const BOOTSTRAP_OVERRIDE: &str = "sidecar.istio.io/bootstrapOverride";
+pub(super) const EXTRA_STAT_TAGS: &str = "sidecar.istio.io/extraStatTags";
 pub(super) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
 pub(super) const READINESS_INITIAL_DELAY: &str = "readiness.status.sidecar.istio.io/initialDelaySeconds";
 pub(super) const READINESS_PERIOD: &str = "readiness.status.sidecar.istio.io/periodSeconds";

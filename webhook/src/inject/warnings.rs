@@ -9,10 +9,9 @@ use super::{
 
 /// Warnings about a pod, at most one per topic.
 pub fn warnings(pod: &Pod, _ctx: &InjectContext) -> Vec<String> {
-    [invalid_choice(pod), dns_policy(pod), same_user(pod), without_effect(pod)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let mut found = without_effect(pod);
+    found.extend([invalid_choice(pod), dns_policy(pod), same_user(pod)].into_iter().flatten());
+    found
 }
 
 fn invalid_choice(pod: &Pod) -> Option<String> {
@@ -41,7 +40,13 @@ fn same_user(pod: &Pod) -> Option<String> {
     ))
 }
 
-fn without_effect(pod: &Pod) -> Option<String> {
-    annotation(pod, names::BOOTSTRAP_OVERRIDE)
-        .map(|_| format!("{} has no effect: the proxy has no Envoy bootstrap", names::BOOTSTRAP_OVERRIDE))
+fn without_effect(pod: &Pod) -> Vec<String> {
+    [
+        (names::BOOTSTRAP_OVERRIDE, "the proxy has no Envoy bootstrap"),
+        (names::EXTRA_STAT_TAGS, "metrics have the standard labels"),
+    ]
+    .into_iter()
+    .filter(|(name, _)| annotation(pod, name).is_some())
+    .map(|(name, instead)| format!("{name} has no effect: {instead}"))
+    .collect()
 }

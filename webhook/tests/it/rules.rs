@@ -271,6 +271,12 @@ fn people_are_warned_of_what_will_surprise_them() {
         &injector("1.34"),
     );
     assert!(found.warnings[0].contains("\"yes\" is neither"), "{:?}", found.warnings);
+    let annotations = json!({"sidecar.istio.io/extraStatTags": "tenant"});
+    let found = injected(&pod("a", json!({}), annotations, json!({})), &injector("1.34"));
+    assert_eq!(
+        found.warnings,
+        ["sidecar.istio.io/extraStatTags has no effect: metrics have the standard labels"]
+    );
 }
 
 #[test]
