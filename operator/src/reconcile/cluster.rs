@@ -1,5 +1,6 @@
 //! Reading and writing of whatever kind: apply, list what is owned, delete.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -114,11 +115,13 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    /// An object of our name that another MeshInstall, Helm or istioctl made is not ours to change.
+    /// An object of our name that another MeshInstall, Helm or istioctl made is not ours to change. One that we made and
+    /// that lost its label is.
     async fn not_somebody_elses(&self, id: &ObjectId) -> Result<(), ApplyError> {
         let found = self.api(id.kind, id.namespace.as_deref()).get_metadata_opt(&id.name).await;
         match found {
             Ok(None) => Ok(()),
+            Ok(Some(found)) if lost_its_label(&found) => Ok(()),
             Ok(Some(_)) => Err(ApplyError::Refused {
                 reason: "Conflict",
                 message: format!(
@@ -155,4 +158,12 @@ impl<'a> Cluster<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether we applied an object that now says of nobody that it is theirs.
+fn lost_its_label(found: &PartialObjectMeta<DynamicObject>) -> bool {
+    let applied = |entry: &ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
+    };
+    !found.labels().contains_key(OWNER) && found.managed_fields().iter().any(applied)
 }

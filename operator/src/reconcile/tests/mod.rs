@@ -138,6 +138,31 @@ async fn what_somebody_else_made_is_left_alone() {
 }
 
 #[tokio::test]
+async fn what_somebody_changes_is_put_back_even_the_label_that_makes_it_ours() {
+    let world = World::new(gateway_only());
+    world.look().await;
+    let path = format!("{OWN}/istio-ingressgateway");
+    let made = world.api.get(&path).unwrap();
+    world.api.change(
+        &path,
+        &json!({
+            "metadata": {
+                "labels": {"mesh.trysail.dev/owner": null},
+                "managedFields": [{"manager": "trysail-operator", "operation": "Apply"}],
+            },
+            "spec": {"template": {"spec": {"containers": []}}},
+        }),
+    );
+    world.look().await;
+    let found = world.api.get(&path).unwrap();
+    assert_eq!(found["metadata"]["labels"], made["metadata"]["labels"]);
+    assert_eq!(found["spec"], made["spec"]);
+    world.api.remove(&path);
+    world.look().await;
+    assert!(world.api.get(&path).is_some());
+}
+
+#[tokio::test]
 async fn a_spec_that_cannot_be_is_stalled_and_changes_nothing() {
     let world = World::new(json!({"profil": "demo"}));
     world.look().await;
