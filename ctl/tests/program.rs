@@ -30,3 +30,18 @@ fn a_kubeconfig_that_is_not_there_is_named() {
     assert!(!output.status.success());
     assert!(complaint.starts_with("Error: ") && complaint.contains("/nowhere/config"), "{complaint}");
 }
+
+#[test]
+fn flags_are_also_understood_as_istioctl_spells_them() {
+    let empty = concat!(env!("CARGO_TARGET_TMPDIR"), "/empty.yaml");
+    std::fs::write(empty, "").unwrap();
+    for arguments in [
+        &["version", "--short", "--remote=false"][..],
+        &["version", "-s", "--client"],
+        &["install", "--dry-run", "-y", "--readiness-timeout", "5m0s"],
+        &["kube-inject", "--meshConfigFile", empty, "--valuesFile", empty, "-f", empty],
+    ] {
+        let output = Command::new(PROGRAM).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

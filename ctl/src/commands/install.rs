@@ -10,7 +10,7 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::read;
+use super::{patience, read};
 use crate::cluster::{Cluster, Connection};
 use crate::manifests;
 use crate::progress::Progress;
@@ -40,9 +40,9 @@ pub struct Arguments {
     /// Leaves the operator and the CRDs alone: only the MeshInstall is applied
     #[arg(long)]
     skip_operator: bool,
-    /// How long to wait for the mesh to be ready, in seconds
-    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
-    readiness_timeout: u64,
+    /// How long to wait for the mesh to be ready, as in 90s or 5m; a bare number is of seconds
+    #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = patience)]
+    readiness_timeout: Duration,
 }
 
 /// Runs the command and returns what to print.
@@ -66,7 +66,7 @@ pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String
     cluster.apply(&objects, false).await?;
     progress.say("Applying the MeshInstall");
     cluster.apply(&[install], false).await?;
-    let limit = Duration::from_secs(arguments.readiness_timeout);
+    let limit = arguments.readiness_timeout;
     let version = wait_until_ready(&cluster, &arguments.name, limit, &mut progress).await?;
     progress.finish(&format!("Mesh {} is ready: {version}", arguments.name));
     Ok("Next: kubectl label namespace default istio-injection=enabled, then restart your deployments.\n"

@@ -20,13 +20,13 @@ pub struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// File with the MeshConfig, instead of the cluster's ConfigMap istio
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "meshConfigFile", value_name = "FILE")]
     mesh_config_file: Option<PathBuf>,
     /// File with the injector's configuration, instead of the cluster's ConfigMap istio-sidecar-injector
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "injectConfigFile", value_name = "FILE")]
     inject_config_file: Option<PathBuf>,
     /// File with the injector's values, instead of the cluster's ConfigMap istio-sidecar-injector
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "valuesFile", value_name = "FILE")]
     values_file: Option<PathBuf>,
     /// Revision of the control plane
     #[arg(short, long, default_value = "")]

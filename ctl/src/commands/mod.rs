@@ -10,6 +10,7 @@ pub mod verify_install;
 pub mod version;
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -21,6 +22,14 @@ fn read(path: &Path) -> anyhow::Result<String> {
         std::fs::read_to_string(path)
     };
     text.with_context(|| format!("reading {}", path.display()))
+}
+
+/// How long to wait: as Go writes durations, which istioctl's flags take, or a number of seconds.
+fn patience(text: &str) -> Result<Duration, crds::DurationError> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => text.parse::<crds::Duration>().map(Duration::from),
+    }
 }
 
 /// How a command prints what it found.
@@ -54,5 +63,20 @@ impl Output {
             Self::Yaml => serde_saphyr::to_string(value)?,
             Self::Short | Self::Json => serde_json::to_string_pretty(value)? + "\n",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_a_duration_or_a_number_of_seconds() {
+        for (text, seconds) in [("300", 300), ("90s", 90), ("5m", 300), ("1m30s", 90), ("0", 0)] {
+            assert_eq!(patience(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "soon", "-5s"] {
+            assert!(patience(text).is_err(), "{text}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::patience;
 use crate::cluster::{Cluster, Connection};
 use crate::manifests;
 use crate::progress::Progress;
@@ -24,9 +25,9 @@ pub struct Arguments {
     /// Asks nothing (nothing is asked; accepted because istioctl has it)
     #[arg(short = 'y', long)]
     skip_confirmation: bool,
-    /// How long to wait for the mesh to be gone, in seconds
-    #[arg(long, default_value_t = 180, value_name = "SECONDS")]
-    timeout: u64,
+    /// How long to wait for the mesh to be gone, as in 90s or 3m; a bare number is of seconds
+    #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = patience)]
+    timeout: Duration,
 }
 
 /// Runs the command and returns what to print.
@@ -46,13 +47,13 @@ pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String
     for name in &names {
         api.delete(name, &DeleteParams::default()).await.with_context(|| format!("MeshInstall {name}"))?;
     }
-    let deadline = Instant::now() + Duration::from_secs(arguments.timeout);
+    let deadline = Instant::now() + arguments.timeout;
     for name in &names {
         while let Some(install) = api.get_opt(name).await? {
             let message = install.data.pointer("/status/conditions/0/message").and_then(|text| text.as_str());
             let message = message.unwrap_or("the operator does not answer; is it running?");
             if Instant::now() > deadline {
-                bail!("MeshInstall {name} is still there after {} s: {message}", arguments.timeout);
+                bail!("MeshInstall {name} is still there after {} s: {message}", arguments.timeout.as_secs());
             }
             progress.say(&format!("Removing {name}: {message}"));
             tokio::time::sleep(Duration::from_millis(250)).await;

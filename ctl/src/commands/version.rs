@@ -22,6 +22,9 @@ pub struct Arguments {
         default_missing_value = "true", value_name = "BOOL"
     )]
     remote: bool,
+    /// Versions alone, which is all there is (accepted because istioctl has it)
+    #[arg(short, long)]
+    short: bool,
     /// Output format
     #[arg(short, long, value_enum, default_value = "short")]
     output: Output,
