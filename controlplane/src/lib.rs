@@ -5,7 +5,7 @@
 //!    └─ events ─> mesh::Publisher (owns model::Store; debounce; translate once per view)
 //!                    └─ snapshots ─> ads (one delta stream per proxy: xds::server)
 //! ca (certificates by CSR)   webhook (mounted)   monitor (metrics, debug pages)
-//! serve (ports, TLS, limits)   auth (who is calling)
+//! serve (ports, TLS, limits)   auth (who is calling)   status (of Istio's objects, by the leader)
 //! ```
 //!
 //! [`start`] runs all of it; `main` only reads flags and waits for a signal. Tests start it in-process.
@@ -22,5 +22,6 @@ mod serve;
 mod source;
 
 pub use config::Options;
+mod status;
 pub use error::StartError;
 pub use run::{Addresses, Running, start};

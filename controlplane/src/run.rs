@@ -29,6 +29,7 @@ use crate::source::kubernetes::{
     Cluster, InjectionSettings, SecretAccess, SecretWatches, Tasks, follow_injection, of_revision,
 };
 use crate::source::{Events, Problems};
+use crate::status::{self, Objects};
 use crate::{ca, source};
 
 /// A CSR with the longest chain of names is far below this.
@@ -90,6 +91,7 @@ struct Base {
     client: Option<Client>,
     metrics: Arc<Metrics>,
     problems: Arc<Problems>,
+    objects: Arc<Objects>,
     tasks: Tasks,
 }
 
@@ -100,7 +102,14 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         None => Some(connect(&options).await?),
     };
     let tasks = Tasks { tracker: TaskTracker::new(), stop: CancellationToken::new() };
-    let base = Base { client, metrics: Arc::default(), problems: Arc::default(), tasks, options };
+    let base = Base {
+        client,
+        metrics: Arc::default(),
+        problems: Arc::default(),
+        objects: Arc::default(),
+        tasks,
+        options,
+    };
     let authority = base.authority().await?;
     let authenticator = Arc::new(Authenticator::new(base.tokens()));
     let (published, events) = base.publish()?;
@@ -121,6 +130,13 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         connections: context.connections.clone(),
         problems: base.problems.clone(),
     };
+    let sources = status::Sources {
+        objects: base.objects.clone(),
+        ledger: published.ledger,
+        mesh: published.mesh.clone(),
+        connections: context.connections.clone(),
+    };
+    let peers = status::Peers::new(sources.clone(), base.options.namespace.clone());
     let ca = CaService {
         authority: authority.clone(),
         authenticator: authenticator.clone(),
@@ -135,9 +151,10 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         synced: published.synced.clone(),
         stopping: stopping_seen,
     };
-    ports.serve(Routers { discovery: discovery(context, ca), pages, webhook: base.webhook() }, &base.tasks);
+    let discovery = discovery(context, ca).merge(status::router(peers));
+    ports.serve(Routers { discovery, pages, webhook: base.webhook() }, &base.tasks);
     base.tasks.run(authority.clone().keep_server_certificate());
-    base.lead(&authority);
+    base.lead(&authority, sources, published.synced.clone());
     tracing::info!(?addresses, version = env!("CARGO_PKG_VERSION"), "started");
     Ok(Running { addresses, authority, synced: published.synced, stopping, tasks: base.tasks })
 }
@@ -213,6 +230,7 @@ impl Base {
             namespace: self.options.namespace.clone(),
             settings: of_revision("istio", &self.options.revision),
             problems: self.problems.clone(),
+            objects: self.objects.clone(),
         }
     }
 
@@ -243,7 +261,7 @@ impl Base {
     }
 
     /// Takes part in the election, and does what only the leader does.
-    fn lead(&self, authority: &Arc<Authority>) {
+    fn lead(&self, authority: &Arc<Authority>, sources: status::Sources, synced: watch::Receiver<bool>) {
         let Some(client) = &self.client else { return };
         let election = Election {
             client: client.clone(),
@@ -253,7 +271,14 @@ impl Base {
         };
         let (seat, election) = election.take_part(self.tasks.stop.clone().cancelled_owned());
         self.tasks.tracker.spawn(election);
-        self.tasks.run(ca::roots::keep(client.clone(), authority.roots(), seat));
+        self.tasks.run(ca::roots::keep(client.clone(), authority.roots(), seat.clone()));
+        let asker = status::Asker {
+            authority: authority.clone(),
+            namespace: self.options.namespace.clone(),
+            me: self.options.pod_name.clone(),
+            port: self.options.secure_address.port(),
+        };
+        self.tasks.run(status::keep(client.clone(), sources, asker, seat, synced));
     }
 }
 

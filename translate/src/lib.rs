@@ -5,6 +5,7 @@
 //! Node (as the proxy says) -> ProxyNode -> ProxyView::of(node, mesh)
 //! generate(mesh, view, memo)                  -> Resources             all that the view has
 //! update(mesh, view, memo, before, changes)   -> (Resources, Delta)    only what changed is made again
+//! touches(mesh, view, object)                 -> bool                  whether the view would differ without it
 //! ```
 //!
 //! Proxies with equal [`ProxyView`]s have equal resources, so resources are made once per view. Views share as well:
@@ -23,6 +24,7 @@ mod policy;
 mod proto;
 mod resource;
 mod route;
+mod touch;
 mod update;
 mod view;
 mod wire;
@@ -32,5 +34,6 @@ pub use memo::Memo;
 pub use node::{Client, Interception, ProxyNode};
 pub use resource::{Delta, Resource, Resources};
 pub use update::update;
+pub use touch::touches;
 pub use view::{ProxySettings, ProxyView, ServiceTarget};
 pub use xds::ResourceType;

@@ -29,7 +29,36 @@ pub(crate) struct Connection {
     /// The newest snapshot of its view.
     pub(crate) slot: Arc<Slot>,
     pub(crate) types: [TypeStatus; ResourceType::ALL.len()],
+    /// Id of the newest snapshot that the proxy has answered all of; 0 before the first.
+    pub(crate) settled: AtomicU64,
+    /// What it refused and was not sent anew since, the newest last.
+    pub(crate) refusals: Mutex<Vec<Refusal>>,
 }
+
+/// A response that a proxy did not accept, at least in part.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) kind: ResourceType,
+    /// The snapshot that it was made of.
+    pub(crate) snapshot: u64,
+    /// The resources that the proxy names; none if it names none.
+    pub(crate) names: Vec<Arc<str>>,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    /// Takes out what was accepted now; false if nothing is left. One that named nothing is over with the next response of
+    /// its type.
+    fn remains(&mut self, accepted: ResourceType, names: &[Arc<str>]) -> bool {
+        if self.kind == accepted {
+            self.names.retain(|name| !names.contains(name));
+        }
+        self.kind != accepted || !self.names.is_empty()
+    }
+}
+
+/// A proxy that refuses everything is not remembered for longer than this.
+const MAX_REFUSALS: usize = 16;
 
 /// Where one type stands on a stream.
 #[derive(Debug, Default)]
@@ -45,6 +74,33 @@ pub(crate) struct TypeStatus {
 impl Connection {
     pub(crate) fn of(&self, kind: ResourceType) -> &TypeStatus {
         &self.types[kind as usize]
+    }
+
+    /// Everything up to this snapshot was answered.
+    pub(super) fn settle(&self, snapshot: u64) {
+        self.settled.store(snapshot, Ordering::Release);
+    }
+
+    /// More is sent of a snapshot: it was not all yet, if it seemed so.
+    pub(super) fn unsettle(&self, snapshot: u64) {
+        if self.settled.load(Ordering::Relaxed) == snapshot {
+            self.settled.store(0, Ordering::Release);
+        }
+    }
+
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        let mut all = self.refusals.lock();
+        if all.len() == MAX_REFUSALS {
+            all.remove(0);
+        }
+        all.push(refusal);
+    }
+
+    /// Resources of a type were accepted, which may have been refused before. Returns whether refusals are left.
+    pub(super) fn accept(&self, kind: ResourceType, names: &[Arc<str>]) -> bool {
+        let mut all = self.refusals.lock();
+        all.retain_mut(|refusal| refusal.remains(kind, names));
+        !all.is_empty()
     }
 
     /// `pod.namespace-7`, as istiod numbers connections.
@@ -95,5 +151,27 @@ pub(super) struct Shown {
 impl Drop for Shown {
     fn drop(&mut self) {
         self.connections.all.lock().remove(&self.connection.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_remains_until_all_that_it_names_is_accepted() {
+        let names = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<_>>();
+        let refusal = |of: &[&str]| Refusal {
+            kind: ResourceType::Cluster,
+            snapshot: 1,
+            names: names(of),
+            message: String::new(),
+        };
+        let mut two = refusal(&["a", "b"]);
+        assert!(two.remains(ResourceType::Endpoints, &names(&["a", "b"])), "another type");
+        assert!(two.remains(ResourceType::Cluster, &names(&["a", "c"])));
+        assert!(two.remains(ResourceType::Cluster, &names(&["c"])));
+        assert!(!two.remains(ResourceType::Cluster, &names(&["b"])));
+        assert!(!refusal(&[]).remains(ResourceType::Cluster, &names(&["c"])));
     }
 }

@@ -10,5 +10,5 @@ mod push;
 mod service;
 mod stream;
 
-pub(crate) use connections::{Connection, Connections};
+pub(crate) use connections::{Connection, Connections, Refusal};
 pub(crate) use service::{AdsService, Context, Parts};

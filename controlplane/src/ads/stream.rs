@@ -18,7 +18,7 @@ use xds::ResourceType;
 use xds::names::Role;
 use xds::server::{DeltaServer, Limits, Next, Plan, Received};
 
-use super::connections::{Connection, Shown};
+use super::connections::{Connection, Refusal, Shown};
 use super::framing::Requests;
 use super::identity;
 use super::push::Push;
@@ -26,9 +26,6 @@ use super::service::Context;
 use crate::auth::Caller;
 use crate::mesh::{Registration, ViewSnapshot};
 use crate::serve::Peer;
-
-/// From the call to the first request.
-const FIRST_REQUEST: Duration = Duration::from_secs(15);
 
 /// A stream before and after it knows its proxy.
 pub(super) struct AdsStream {
@@ -51,6 +48,8 @@ struct Proxy {
     introduced: bool,
     /// When the change was seen that is being sent; none while a new stream gets what there is.
     news: Option<Instant>,
+    /// Since something was refused: what is in flight, by type, which the proxy may accept now.
+    resent: Option<[Vec<Arc<str>>; ResourceType::ALL.len()]>,
 }
 
 /// What woke the stream.
@@ -98,6 +97,7 @@ impl AdsStream {
                 Next::Wait(until) => Some(until),
                 Next::Idle => {
                     proxy.news = None;
+                    proxy.settle();
                     None
                 }
             };
@@ -133,6 +133,7 @@ impl AdsStream {
             entitled,
             introduced: false,
             news: None,
+            resent: None,
         };
         self.context.metrics.streams.inc();
         proxy.receive(request, &self.context)?;
@@ -165,6 +166,8 @@ impl AdsStream {
             connected: jiff::Timestamp::now(),
             slot: registration.slot.clone(),
             types: Default::default(),
+            settled: Default::default(),
+            refusals: Default::default(),
         })
     }
 }
@@ -220,12 +223,19 @@ impl Proxy {
             Received::Ack(kind) => {
                 self.acknowledged(kind);
                 *connection.of(kind).rejected.lock() = None;
+                if let Some(resent) = &mut self.resent
+                    && !connection.accept(kind, &std::mem::take(&mut resent[kind as usize]))
+                {
+                    self.resent = None;
+                }
             }
             Received::Nack { kind, message } => {
                 context.metrics.of(kind).rejects.inc();
                 let message: String = message.chars().take(4096).collect();
                 tracing::warn!(proxy = connection.id(), r#type = %kind, message, "resources rejected");
                 self.acknowledged(kind);
+                self.resent.get_or_insert_default();
+                connection.refuse(self.refusal(kind, &message));
                 *connection.of(kind).rejected.lock() = Some(message);
             }
             Received::StaleNonce(kind) => context.metrics.of(kind).expired_nonces.inc(),
@@ -234,6 +244,21 @@ impl Proxy {
             }
         }
         Ok(())
+    }
+
+    /// Lets those who ask know how far this proxy is, once it has answered everything.
+    fn settle(&self) {
+        if self.server.is_settled(&self.target) {
+            self.shown.connection.settle(self.target.id());
+        }
+    }
+
+    /// Proxies name what they refuse, somewhere in their words.
+    fn refusal(&self, kind: ResourceType, message: &str) -> Refusal {
+        let mut names = self.target.resources().iter(kind).map(|resource| &resource.name).collect::<Vec<_>>();
+        names.retain(|name| message.contains(&***name));
+        let names = names.into_iter().cloned().collect();
+        Refusal { kind, snapshot: self.target.id(), names, message: message.to_owned() }
     }
 
     fn acknowledged(&self, kind: ResourceType) {
@@ -245,7 +270,12 @@ impl Proxy {
         if plan.kind == ResourceType::Secret && !self.entitled {
             plan.remove.append(&mut plan.send);
         }
-        self.shown.connection.of(plan.kind).sent.store(plan.nonce, Ordering::Relaxed);
+        let connection = &self.shown.connection;
+        connection.of(plan.kind).sent.store(plan.nonce, Ordering::Relaxed);
+        connection.unsettle(self.target.id());
+        if let Some(resent) = &mut self.resent {
+            resent[plan.kind as usize].clone_from(&plan.send);
+        }
         if let Some(seen) = self.news {
             context.metrics.convergence.observe(seen.elapsed().as_secs_f64());
         }

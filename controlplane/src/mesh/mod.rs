@@ -3,6 +3,7 @@
 
 mod command;
 mod debounce;
+mod ledger;
 mod patience;
 mod publisher;
 mod slot;
@@ -10,6 +11,7 @@ mod snapshot;
 mod views;
 
 pub(crate) use command::{Registration, Views};
+pub(crate) use ledger::{Book, InForce, Ledger};
 pub(crate) use publisher::{Published, Publisher, Setup};
 pub(crate) use slot::Slot;
 pub(crate) use snapshot::ViewSnapshot;

@@ -3,18 +3,19 @@
 //! Sources' events go into the store as they come. When the debounce says so, the mesh is published, every view is updated
 //! by what changed, and each proxy concerned finds its new snapshot in its slot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use model::{Changes, Event, Mesh, NamespacedName, Store};
+use model::{Changes, Event, Key, Kind, Mesh, NamespacedName, Store};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use translate::ProxyNode;
 
 use super::command::{Command, Registration, Views};
 use super::debounce::{Debounce, Weight};
+use super::ledger::Ledger;
 use super::patience::Patience;
 use super::views::Registry;
 use crate::monitor::Metrics;
@@ -52,6 +53,9 @@ pub(crate) struct Publisher {
     since: Option<Instant>,
     debounce: Debounce,
     patience: Patience,
+    /// Generations that the store has and the published mesh has not, or that wait.
+    generations: BTreeMap<Key, i64>,
+    ledger: Arc<Ledger>,
     problems: Arc<Problems>,
     metrics: Arc<Metrics>,
 }
@@ -63,6 +67,8 @@ pub(crate) struct Published {
     pub(crate) mesh: Arc<ArcSwap<Mesh>>,
     /// True once every source has delivered what there was at the start.
     pub(crate) synced: watch::Receiver<bool>,
+    /// Which generations of objects it has.
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 impl Publisher {
@@ -71,7 +77,9 @@ impl Publisher {
         let handle = Views(sender);
         let (synced, receiver) = watch::channel(setup.sources.is_empty());
         let mesh = Arc::new(ArcSwap::new(setup.store.mesh()));
-        let published = Published { views: handle.clone(), mesh: mesh.clone(), synced: receiver };
+        let ledger = Arc::new(Ledger::default());
+        let published =
+            Published { views: handle.clone(), mesh: mesh.clone(), synced: receiver, ledger: ledger.clone() };
         let publisher = Self {
             store: setup.store,
             events: setup.events,
@@ -86,6 +94,8 @@ impl Publisher {
             since: None,
             debounce: Debounce::default(),
             patience: Patience::new(setup.rule_hold),
+            generations: BTreeMap::new(),
+            ledger,
             problems: setup.problems,
             metrics: setup.metrics,
         };
@@ -144,6 +154,10 @@ impl Publisher {
                 let mut changes = Changes::default();
                 for event in events {
                     self.count(&event);
+                    if let Event::Deleted(key) = &event {
+                        self.generations.remove(key);
+                        self.ledger.strike(key);
+                    }
                     changes.merge(self.store.apply(event));
                 }
                 if self.unsynced.is_empty() {
@@ -151,7 +165,24 @@ impl Publisher {
                     if self.patience.deadline().is_some() || self.store.held().next().is_some() {
                         self.note_held();
                     }
+                    // Nothing is sent, but what is said about objects may differ.
+                    if changes.is_empty() && self.pending.is_empty() {
+                        self.show_mesh();
+                    }
                     self.note(changes, seen);
+                }
+            }
+            SourceEvent::Generations(generations) => {
+                let news: Vec<_> = generations.into_iter().filter(|told| self.is_news(told)).collect();
+                if news.is_empty() {
+                    return;
+                }
+                self.generations.extend(news);
+                // What changed nothing is in force already, and a rule that waits can be read about.
+                if self.unsynced.is_empty() && self.pending.is_empty() {
+                    self.show_mesh();
+                    self.enter_generations(self.registry.latest());
+                    self.ledger.turn(false);
                 }
             }
             SourceEvent::Synced(source) => {
@@ -185,6 +216,7 @@ impl Publisher {
         let waiting: Vec<_> = self.store.held().map(|(name, _)| place(name)).collect();
         self.problems.keep(WAITING, &waiting);
     }
+        self.ledger.hold(self.store.held());
 
     /// Puts rules into effect that have waited long enough.
     fn release(&mut self) {
@@ -198,12 +230,33 @@ impl Publisher {
     }
 
     /// Everything is known: answers the proxies that came early.
+    /// Whether a generation was not told before: an object whose status alone changed is no news.
+    fn is_news(&self, (key, generation): &(Key, i64)) -> bool {
+        self.generations.get(key) != Some(generation)
+            && self.ledger.get(key).is_none_or(|known| known.generation != *generation)
+    }
+
+    /// Notes which generations are in the published mesh; those of rules that wait are not.
+    fn enter_generations(&mut self, after: u64) {
+        if self.generations.is_empty() {
+            return;
+        }
+        let held: BTreeSet<_> = self.store.held().map(|(name, _)| name).collect();
+        let waits = |key: &Key| key.kind == Kind::VirtualService && held.contains(&key.name);
+        let (waiting, entered): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.generations).into_iter().partition(|(key, _)| waits(key));
+        self.generations = waiting;
+        self.ledger.enter(entered.into_iter(), after);
+    }
+
     fn start(&mut self) {
         if self.patience.holds() {
             drop(self.store.hold_rules(true)); // nothing is held yet, so nothing changes
         }
         self.show_mesh();
         self.synced.send_replace(true);
+        self.enter_generations(0);
+        self.ledger.turn(false);
         tracing::info!(services = self.mesh.load().services.len(), "sources are synced");
         for (node, reply) in std::mem::take(&mut self.waiting) {
             self.register(*node, reply);
@@ -221,13 +274,17 @@ impl Publisher {
         let changes = std::mem::take(&mut self.pending);
         let since = self.since.take().unwrap_or_else(Instant::now);
         if changes.is_empty() {
-            return;
+            return self.enter_generations(self.registry.latest());
         }
         self.show_mesh();
-        self.metrics.triggered(trigger(&changes));
+        let trigger = trigger(&changes);
+        self.metrics.triggered(trigger);
         let mesh = self.mesh.load_full();
         let told = self.registry.publish(&mesh, &changes, since);
-        tracing::debug!(trigger = trigger(&changes), proxies = told, took = ?since.elapsed(), "published");
+        let before = self.registry.latest();
+        self.enter_generations(before);
+        self.ledger.turn(trigger == ENDPOINT);
+        tracing::debug!(trigger, proxies = told, took = ?since.elapsed(), "published");
     }
 
     fn obey(&mut self, command: Command) {
@@ -264,11 +321,14 @@ async fn at(instant: Option<Instant>) {
 }
 
 /// istiod's words for what led to a push.
+/// istiod's word for pushes of endpoints alone.
+const ENDPOINT: &str = "endpoint";
+
 fn trigger(changes: &Changes) -> &'static str {
     if changes.everything {
         "global"
     } else if changes.only_endpoints() {
-        "endpoint"
+        ENDPOINT
     } else if !changes.services.is_empty() {
         "service"
     } else if !changes.secrets.is_empty() {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use translate::{Delta, Resource, Resources};
+use translate::{Delta, ProxyView, Resource, Resources};
 use xds::ResourceType;
 use xds::server::Snapshot;
 
 /// Resources of a view, with the step that led to them.
 #[derive(Debug)]
 pub(crate) struct ViewSnapshot {
+    /// Whom it is for.
+    view: Arc<ProxyView>,
     resources: Resources,
     /// Unique among all snapshots of this process.
     id: u64,
@@ -26,8 +28,8 @@ struct Step {
 }
 
 impl ViewSnapshot {
-    pub(crate) fn first(resources: Resources, id: u64, since: Instant) -> Arc<Self> {
-        Arc::new(Self { resources, id, step: None, since })
+    pub(crate) fn first(view: Arc<ProxyView>, resources: Resources, id: u64, since: Instant) -> Arc<Self> {
+        Arc::new(Self { view, resources, id, step: None, since })
     }
 
     pub(crate) fn next(&self, resources: Resources, delta: &Delta, id: u64, since: Instant) -> Arc<Self> {
@@ -38,7 +40,17 @@ impl ViewSnapshot {
         for (kind, name) in &delta.removed {
             changed[*kind as usize].push(name.clone());
         }
-        Arc::new(Self { resources, id, step: Some(Step { from: self.id, changed }), since })
+        let step = Some(Step { from: self.id, changed });
+        Arc::new(Self { view: self.view.clone(), resources, id, step, since })
+    }
+
+    pub(crate) fn view(&self) -> &Arc<ProxyView> {
+        &self.view
+    }
+
+    /// Larger than that of any snapshot made before it, of whatever view.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn resources(&self) -> &Resources {

@@ -41,6 +41,11 @@ pub(super) struct Registry {
 }
 
 impl Registry {
+    /// The id of the newest snapshot.
+    pub(super) fn latest(&self) -> u64 {
+        self.ids
+    }
+
     fn id(&mut self) -> u64 {
         self.ids += 1;
         self.ids
@@ -65,7 +70,7 @@ impl Registry {
         }
         let view = Arc::new(view);
         let resources = translate::generate(mesh, &view, &self.memo);
-        let snapshot = ViewSnapshot::first(resources, self.id(), since);
+        let snapshot = ViewSnapshot::first(view.clone(), resources, self.id(), since);
         self.views.insert(view.clone(), View { snapshot, proxies: 1, idle_since: since });
         view
     }

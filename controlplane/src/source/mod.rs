@@ -18,6 +18,8 @@ const QUEUE: usize = 4096;
 pub(crate) enum SourceEvent {
     /// Objects came, changed or went, all at once.
     Objects(Vec<model::Event>, Instant),
+    /// Generations of objects that were told before.
+    Generations(Vec<(model::Key, i64)>),
     /// Everything that existed at the start of this source has been delivered.
     Synced(&'static str),
 }

@@ -31,8 +31,19 @@ async fn request(
 
 /// A certificate for `shop/web` with its roots.
 async fn identity(stage: &Stage, seconds: i64) -> Arc<Identity> {
-    let (key, csr) = new_csr(&id("shop", "web")).unwrap();
-    let chain = request(stage.secure(None).await, Some("web-token"), &csr, seconds).await.unwrap();
+    identity_of(stage, "shop", "web", seconds).await
+}
+
+/// A certificate for a service account with its roots; its token is `<account>-token`.
+pub(crate) async fn identity_of(
+    stage: &Stage,
+    namespace: &str,
+    account: &str,
+    seconds: i64,
+) -> Arc<Identity> {
+    let (key, csr) = new_csr(&id(namespace, account)).unwrap();
+    let token = format!("{account}-token");
+    let chain = request(stage.secure(None).await, Some(&token), &csr, seconds).await.unwrap();
     let root = TrustBundle::from_pem(chain.last().unwrap().as_bytes()).unwrap();
     let cert = WorkloadCert::from_pem(chain.concat().as_bytes(), key.to_pem().as_bytes(), SystemTime::now())
         .unwrap();

@@ -7,8 +7,10 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod bad_input;
 mod certificates;
 mod discovery;
 mod hostile;
 mod pages;
+mod replicas;
 mod stage;

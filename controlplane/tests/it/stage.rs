@@ -52,6 +52,7 @@ impl Stage {
         let tokens = folder.path().join("tokens");
         let lines = [
             r#"{"token": "web-token", "identity": "shop/web"}"#,
+            r#"{"token": "istiod-token", "identity": "istio-system/istiod"}"#,
             r#"{"token": "other-token", "identity": "bank/teller"}"#,
             r#"{"token": "old-token", "identity": "shop/web", "expires": "2020-01-01T00:00:00Z"}"#,
             r#"{"token": "vault-token", "identity": "shop/web", "audiences": ["vault"]}"#,
@@ -173,6 +174,11 @@ impl Proxy {
         };
         self.send(ack).await;
         Ok(response)
+    }
+
+    /// The next response, acknowledged, if one comes within a time.
+    pub(crate) async fn next_soon(&mut self, within: Duration) -> Option<DeltaDiscoveryResponse> {
+        tokio::time::timeout(within, self.next()).await.ok().map(|response| response.expect("the stream is open"))
     }
 
     /// The next response, not acknowledged.

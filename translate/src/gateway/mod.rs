@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crds::networking::{Server, ServerTlsMode};
 use model::Protocol;
-use model::config::Gateway;
+use model::config::{Gateway, VirtualService};
 use xds::ResourceType;
 use xds::names;
 
@@ -131,3 +131,13 @@ pub(crate) fn gateway(context: &Context<'_>) -> Vec<(ResourceType, Arc<Resource>
     all.extend(secret::secrets(context, &places).into_iter().map(|secret| (ResourceType::Secret, secret)));
     all
 }
+/// Whether a VirtualService speaks for a host of one of the proxy's servers.
+pub(crate) fn serves(context: &Context<'_>, service: &Arc<VirtualService>) -> bool {
+    let places = servers(context);
+    places.values().flatten().any(|serving| {
+        let served = serving.gateway.hosts_of(serving.server);
+        listener::bound(context, serving).any(|bound| Arc::ptr_eq(bound, service))
+            && listener::common_hosts(&served, service).next().is_some()
+    })
+}
+

@@ -6,5 +6,6 @@ mod bookinfo;
 mod fixture;
 mod gateway;
 mod render;
+mod touch;
 mod traffic;
 mod updates;

@@ -217,6 +217,11 @@ impl<S: Snapshot> DeltaServer<S> {
         kinds.iter().all(|kind| self.types[kind.index()].settled(part, target.as_ref()))
     }
 
+    /// Whether the client has answered everything that this snapshot has for it: nothing is owed, nothing in flight.
+    pub fn is_settled(&self, target: &Arc<S>) -> bool {
+        self.types.iter().all(|state| !state.owes() && state.settled(plan::Part::Everything, target.as_ref()))
+    }
+
     /// Whether the client wants a resource and was sent the version of this snapshot: what `proxy-status` calls synced.
     pub fn is_synced(&self, kind: ResourceType, target: &Arc<S>) -> bool {
         let current = self.base.as_ref().is_some_and(|base| Arc::ptr_eq(base, target));

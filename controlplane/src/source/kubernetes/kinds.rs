@@ -5,13 +5,14 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::Config;
 use kube::{Api, ResourceExt as _};
-use model::Object;
+use model::{Kind, Object};
 
 use super::Cluster;
 use super::watch::{Converted, Watch};
 
+use crate::status::Observer;
 /// Istio's kinds, in the version in which they are stored.
-const ISTIO: [(&str, &str, &str); 7] = [
+pub(crate) const ISTIO: [(&str, &str, &str); 7] = [
     ("networking.istio.io", "VirtualService", "virtualservices"),
     ("networking.istio.io", "DestinationRule", "destinationrules"),
     ("networking.istio.io", "Gateway", "gateways"),
@@ -47,7 +48,15 @@ pub(super) fn all(cluster: &Cluster) -> Vec<Watch> {
     for (group, kind, plural) in ISTIO {
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
         let api = Api::<DynamicObject>::all_with(client(), &resource);
-        watches.push(Watch::new(kind, api, everything(), move |one| istio(one, &resource)));
+        let Some(known) = Kind::named(kind) else { continue };
+        let observer = Observer { objects: cluster.objects.clone(), kind: known };
+        let objects = cluster.objects.clone();
+        let convert = move |one: DynamicObject| {
+            let (converted, one) = istio(one, &resource);
+            objects.saw(known, &one, converted.as_ref().err().cloned());
+            converted
+        };
+        watches.push(Watch::new(kind, api, everything(), convert).observed(observer));
     }
     watches
 }
@@ -59,10 +68,13 @@ fn mesh_config(mut map: ConfigMap) -> Converted {
     Object::from_config_map(&map).map_err(|error| error.to_string().replacen("istio", &name, 1))
 }
 
-fn istio(mut object: DynamicObject, resource: &ApiResource) -> Converted {
+/// The object as the model reads it, and as it came.
+fn istio(mut object: DynamicObject, resource: &ApiResource) -> (Converted, DynamicObject) {
     object.metadata.managed_fields = None;
-    let mut value = serde_json::to_value(&object).map_err(|e| e.to_string())?;
-    value["apiVersion"] = resource.api_version.clone().into();
-    value["kind"] = resource.kind.clone().into();
-    Object::from_json(value).map_err(|e| e.to_string())
+    let read = serde_json::to_value(&object).map_err(|e| e.to_string()).and_then(|mut value| {
+        value["apiVersion"] = resource.api_version.clone().into();
+        value["kind"] = resource.kind.clone().into();
+        Object::from_json(value).map_err(|e| e.to_string())
+    });
+    (read, object)
 }

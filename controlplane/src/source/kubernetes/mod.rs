@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Events, Problems};
+use crate::status::Objects;
 pub(crate) use access::SecretAccess;
+pub(crate) use kinds::ISTIO;
 pub(crate) use secrets::SecretWatches;
 pub(crate) use settings::{InjectionSettings, follow_injection, of_revision};
 
@@ -49,6 +51,8 @@ pub(crate) struct Cluster {
     /// Name of the ConfigMap with the mesh-wide settings.
     pub(crate) settings: String,
     pub(crate) problems: Arc<Problems>,
+    /// What is known of Istio's objects besides their specs.
+    pub(crate) objects: Arc<Objects>,
 }
 
 impl Cluster {

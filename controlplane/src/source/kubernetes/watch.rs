@@ -13,16 +13,17 @@ use model::{Event, Key, Object};
 use serde::de::DeserializeOwned;
 
 use super::super::{Events, Problems, SourceEvent};
+use crate::status::Observer;
 
 /// An object of the model, none if it is not of interest, or what is wrong with it.
 pub(super) type Converted = Result<Option<Object>, String>;
 
 /// The API server's events, reduced to what matters here.
 enum Seen {
-    Applied(String, Converted),
+    Applied(String, Option<i64>, Converted),
     Deleted(String),
     ListBegins,
-    Listed(String, Converted),
+    Listed(String, Option<i64>, Converted),
     ListEnds,
 }
 
@@ -32,6 +33,8 @@ type SeenStream = Pin<Box<dyn Stream<Item = Result<Seen, watcher::Error>> + Send
 pub(super) struct Watch {
     pub(super) name: &'static str,
     stream: SeenStream,
+    /// Who is told of generations and status, for kinds that have them written.
+    observer: Option<Observer>,
 }
 
 impl Watch {
@@ -44,20 +47,23 @@ impl Watch {
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let seen = move |event| match event {
-            watcher::Event::Apply(one) => Seen::Applied(place(&one), convert(one)),
+        let seen = move |event: watcher::Event<K>| match event {
+            watcher::Event::Apply(one) => Seen::Applied(place(&one), one.meta().generation, convert(one)),
             watcher::Event::Delete(one) => Seen::Deleted(place(&one)),
             watcher::Event::Init => Seen::ListBegins,
-            watcher::Event::InitApply(one) => Seen::Listed(place(&one), convert(one)),
+            watcher::Event::InitApply(one) => Seen::Listed(place(&one), one.meta().generation, convert(one)),
             watcher::Event::InitDone => Seen::ListEnds,
         };
         let stream = watcher(api, config).default_backoff().map(move |event| event.map(&seen));
-        Self { name, stream: stream.boxed() }
+        Self { name, stream: stream.boxed(), observer: None }
+    }
+
+    pub(super) fn observed(self, observer: Observer) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     pub(super) async fn run(mut self, events: Events, problems: Arc<Problems>) {
-        let mut state =
-            State { kind: self.name, problems, known: HashMap::new(), listing: None, batch: Vec::new() };
+        let mut state = State { observer: self.observer.take(), ..State::new(self.name, problems) };
         let mut synced = false;
         while let Some(seen) = self.stream.next().await {
             let listed = match seen {
@@ -67,6 +73,12 @@ impl Watch {
             if !state.batch.is_empty() && state.listing.is_none() {
                 let batch = std::mem::take(&mut state.batch);
                 if events.send(SourceEvent::Objects(batch, Instant::now())).await.is_err() {
+                    return;
+                }
+                let generations = std::mem::take(&mut state.generations);
+                if !generations.is_empty()
+                    && events.send(SourceEvent::Generations(generations)).await.is_err()
+                {
                     return;
                 }
             }
@@ -96,30 +108,57 @@ struct State {
     /// What the list that is being received has so far.
     listing: Option<HashMap<String, Key>>,
     batch: Vec<Event>,
+    observer: Option<Observer>,
+    /// Of the objects in the batch.
+    generations: Vec<(Key, i64)>,
 }
 
 impl State {
+    fn new(kind: &'static str, problems: Arc<Problems>) -> Self {
+        Self {
+            kind,
+            problems,
+            known: HashMap::new(),
+            listing: None,
+            batch: Vec::new(),
+            observer: None,
+            generations: Vec::new(),
+        }
+    }
+
     /// Returns true at the end of a list.
     fn take_in(&mut self, seen: Seen) -> bool {
         match seen {
-            Seen::Applied(place, converted) => {
-                if let Some(key) = self.convert(&place, converted) {
+            Seen::Applied(place, generation, converted) => {
+                if let Some(key) = self.convert(&place, generation, converted) {
                     self.known.insert(place, key);
                 }
             }
             Seen::Deleted(place) => {
                 self.problems.clear(&self.label(&place));
+                if let Some(observer) = &self.observer {
+                    observer.objects.gone(observer.kind, &place);
+                }
                 self.batch.extend(self.known.remove(&place).map(Event::Deleted));
             }
-            Seen::ListBegins => self.listing = Some(HashMap::new()),
-            Seen::Listed(place, converted) => {
+            Seen::ListBegins => {
+                if let Some(observer) = &self.observer {
+                    observer.objects.listing(observer.kind);
+                }
+                self.listing = Some(HashMap::new());
+            }
+            Seen::Listed(place, generation, converted) => {
                 // A broken object that was good before stays as it was.
-                let key = self.convert(&place, converted).or_else(|| self.known.get(&place).cloned());
+                let key =
+                    self.convert(&place, generation, converted).or_else(|| self.known.get(&place).cloned());
                 if let (Some(listing), Some(key)) = (&mut self.listing, key) {
                     listing.insert(place, key);
                 }
             }
             Seen::ListEnds => {
+                if let Some(observer) = &self.observer {
+                    observer.objects.listed(observer.kind);
+                }
                 let listed = self.listing.take().unwrap_or_default();
                 let before = std::mem::replace(&mut self.known, listed);
                 let gone = before.into_iter().filter(|(place, _)| !self.known.contains_key(place));
@@ -130,13 +169,16 @@ impl State {
         false
     }
 
-    fn convert(&mut self, place: &str, converted: Converted) -> Option<Key> {
+    fn convert(&mut self, place: &str, generation: Option<i64>, converted: Converted) -> Option<Key> {
         match converted {
             Ok(object) => {
                 self.problems.clear(&self.label(place));
                 let object = object?;
                 let key = object.key();
                 self.batch.push(Event::from(object));
+                if self.observer.is_some() {
+                    self.generations.extend(generation.map(|generation| (key.clone(), generation)));
+                }
                 Some(key)
             }
             Err(problem) => {
@@ -172,13 +214,7 @@ mod tests {
     use serde_json::json;
 
     fn state() -> State {
-        State {
-            kind: "Namespace",
-            problems: Arc::default(),
-            known: HashMap::new(),
-            listing: None,
-            batch: Vec::new(),
-        }
+        State::new("Namespace", Arc::default())
     }
 
     fn namespace(name: &str) -> Converted {
@@ -199,7 +235,7 @@ mod tests {
     fn list(state: &mut State, names: &[&str]) {
         state.take_in(Seen::ListBegins);
         for name in names {
-            state.take_in(Seen::Listed((*name).to_owned(), namespace(name)));
+            state.take_in(Seen::Listed((*name).to_owned(), None, namespace(name)));
         }
         assert!(state.take_in(Seen::ListEnds));
     }
@@ -218,11 +254,11 @@ mod tests {
         let mut state = state();
         list(&mut state, &["a"]);
         told(&mut state);
-        state.take_in(Seen::Applied("a".into(), Err("bad".into())));
+        state.take_in(Seen::Applied("a".into(), None, Err("bad".into())));
         assert_eq!(told(&mut state), [""; 0]);
         assert_eq!(state.problems.all()["Namespace a"], "bad");
         state.take_in(Seen::ListBegins);
-        state.take_in(Seen::Listed("a".into(), Err("bad".into())));
+        state.take_in(Seen::Listed("a".into(), None, Err("bad".into())));
         state.take_in(Seen::ListEnds);
         assert_eq!(told(&mut state), [""; 0], "still there");
         state.take_in(Seen::Deleted("a".into()));
