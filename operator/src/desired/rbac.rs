@@ -11,6 +11,16 @@ use crate::{
 
 const ISTIO_GROUPS: [&str; 2] = ["networking.istio.io", "security.istio.io"];
 
+/// Kinds whose status the control plane writes.
+const NETWORKING_STATUSES: [&str; 6] = [
+    "destinationrules/status",
+    "gateways/status",
+    "serviceentries/status",
+    "sidecars/status",
+    "virtualservices/status",
+    "workloadentries/status",
+];
+
 /// Of the control plane.
 pub(super) fn control_plane(settings: &Settings) -> Made {
     let account = settings.named("istiod");
@@ -79,7 +89,8 @@ fn cluster_rules() -> Value {
         rule(&["discovery.k8s.io"], &["endpointslices"], &["get", "list", "watch"]),
         rule(&ISTIO_GROUPS, &["*"], &["get", "list", "watch"]),
         // What became of an object.
-        rule(&ISTIO_GROUPS, &["*/status"], &["patch", "update"]),
+        rule(&["networking.istio.io"], &NETWORKING_STATUSES, &["patch"]),
+        rule(&["security.istio.io"], &["peerauthentications/status"], &["patch"]),
         // Who asks for a certificate, and whether a gateway may have a secret.
         rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
         rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"]),
