@@ -1,13 +1,13 @@
 //! Access logs: files and the standard streams.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::accesslog::v3 as pb;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::extensions::access_loggers::{file::v3 as file, stream::v3 as stream};
-use parking_lot::Mutex;
 
 use super::error::{At as _, ConfigError, Result};
+use super::in_use::InUse;
 use super::value::{data, decode, json};
 use crate::observe::log::Format;
 use crate::snapshot::http::{AccessLog, LogFormat};
@@ -51,24 +51,9 @@ fn target(value: &pb::AccessLog) -> Result<AccessLog> {
     }
 }
 
-/// Values that are in use. Hundreds of listeners have the same log, and workers tell logs apart by pointer.
-struct InUse<T: ?Sized>(Mutex<Vec<Weak<T>>>);
-
-static TEXTS: InUse<str> = InUse(Mutex::new(Vec::new()));
-static TREES: InUse<serde_json::Value> = InUse(Mutex::new(Vec::new()));
-
-impl<T: ?Sized + PartialEq> InUse<T> {
-    /// The value that is equal to this one, if there is one in use; else this one.
-    fn one(&self, value: Arc<T>) -> Arc<T> {
-        let mut known = self.0.lock();
-        if let Some(same) = known.iter().filter_map(Weak::upgrade).find(|other| *other == value) {
-            return same;
-        }
-        known.retain(|other| other.strong_count() > 0);
-        known.push(Arc::downgrade(&value));
-        value
-    }
-}
+// Hundreds of listeners have the same log, and workers tell logs apart by pointer.
+static TEXTS: InUse<str> = InUse::new();
+static TREES: InUse<serde_json::Value> = InUse::new();
 
 fn shared(log: AccessLog) -> AccessLog {
     let format = match log.format {

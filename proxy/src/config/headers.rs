@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::config::core::v3 as core;
 use super::error::{At as _, ConfigError, Result, each};
 use super::matcher::header_name;
 use super::value::enumeration;
-use crate::snapshot::headers::{Append, HeaderEdits, HeaderWrite, Value};
+use crate::snapshot::headers::{Append, Edits, HeaderEdits, HeaderWrite, Value};
 
 /// Edits of a request, where setting the host means setting the authority.
 pub(super) fn request(add: &[core::HeaderValueOption], remove: &[String]) -> Result<HeaderEdits> {
@@ -16,12 +16,12 @@ pub(super) fn request(add: &[core::HeaderValueOption], remove: &[String]) -> Res
         Some(header) => Some(Value::parse(&header.value).map_err(ConfigError::new)?),
         None => None,
     };
-    Ok(edits)
+    Ok(edits.into())
 }
 
 /// Edits of a response.
 pub(super) fn response(add: &[core::HeaderValueOption], remove: &[String]) -> Result<HeaderEdits> {
-    response_like("response_headers_to_add", add, "response_headers_to_remove", remove)
+    response_like("response_headers_to_add", add, "response_headers_to_remove", remove).map(Into::into)
 }
 
 fn response_like(
@@ -29,9 +29,9 @@ fn response_like(
     add: &[core::HeaderValueOption],
     remove_field: &str,
     remove: &[String],
-) -> Result<HeaderEdits> {
+) -> Result<Edits> {
     let remove: Vec<HeaderName> = each(remove_field, remove, |name| header_name(name))?;
-    Ok(HeaderEdits { remove: remove.into(), write: each(add_field, add, write)?.into(), authority: None })
+    Ok(Edits { remove: remove.into(), write: each(add_field, add, write)?.into(), authority: None })
 }
 
 fn names_the_authority(option: &core::HeaderValueOption) -> bool {

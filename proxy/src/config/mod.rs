@@ -19,6 +19,7 @@ mod headers;
 mod health;
 mod http;
 mod http_filter;
+mod in_use;
 mod istio;
 mod listener;
 mod listener_filter;

@@ -1,10 +1,12 @@
 //! Retry policies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::route::v3 as pb;
 
 use super::error::{At as _, ConfigError, Result};
+use super::in_use::InUse;
 use super::value::{number, optional_duration};
 use crate::snapshot::route::{RetryOn, RetryPolicy};
 
@@ -13,8 +15,11 @@ const PREVIOUS_HOSTS: &str =
 const PREVIOUS_PRIORITIES: &str =
     "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig";
 
+// Nearly all routes have the mesh's.
+static POLICIES: InUse<RetryPolicy> = InUse::new();
+
 /// The policy; none if it never tries again.
-pub(super) fn policy(value: &pb::RetryPolicy) -> Result<Option<RetryPolicy>> {
+pub(super) fn policy(value: &pb::RetryPolicy) -> Result<Option<Arc<RetryPolicy>>> {
     if !value.retriable_headers.is_empty() || !value.retriable_request_headers.is_empty() {
         return Err(ConfigError::unsupported("retriable_headers"));
     }
@@ -41,7 +46,7 @@ pub(super) fn policy(value: &pb::RetryPolicy) -> Result<Option<RetryPolicy>> {
     }
     policy.host_selection_attempts = host_selection(value)?;
     policy.other_priorities = other_priorities(value)?;
-    Ok(Some(policy))
+    Ok(Some(POLICIES.one(Arc::new(policy))))
 }
 
 fn host_selection(value: &pb::RetryPolicy) -> Result<u32> {

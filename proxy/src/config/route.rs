@@ -7,6 +7,7 @@ use envoy_types::pb::envoy::config::route::v3 as pb;
 
 use super::error::{At as _, ConfigError, Result, each};
 use super::filter_config::{PerFilter, cors_route, per_filter};
+use super::in_use::Texts;
 use super::value::{enumeration, metadata, number, runtime_fraction, text_in};
 use super::{headers, matcher, route_action};
 use crate::snapshot::path::{PathCondition, PathMatch};
@@ -27,6 +28,8 @@ pub(super) struct Inherited {
     pub(super) filters: PerFilter,
     pub(super) retry: Option<pb::RetryPolicy>,
     pub(super) mirrors: Vec<pb::route_action::RequestMirrorPolicy>,
+    /// Of one virtual host.
+    pub(super) texts: Texts,
 }
 
 /// Compiles a RouteConfiguration.
@@ -41,6 +44,7 @@ pub fn route_table(value: &pb::RouteConfiguration) -> Result<CompiledRoutes> {
         filters: per_filter(&value.typed_per_filter_config)?,
         retry: None,
         mirrors: value.request_mirror_policies.clone(),
+        texts: Texts::default(),
     };
     let hosts = each("virtual_hosts", &value.virtual_hosts, |host| {
         virtual_host_within(host, &inherited).map(Arc::new).map_err(|e| named(&host.name, e))
@@ -85,6 +89,7 @@ fn virtual_host_within(value: &pb::VirtualHost, outer: &Inherited) -> Result<Vir
         } else {
             value.request_mirror_policies.clone()
         },
+        texts: Texts::default(),
     };
     let routes = each("routes", &value.routes, |item| {
         route(item, &inherited)
@@ -104,7 +109,7 @@ fn virtual_host_within(value: &pb::VirtualHost, outer: &Inherited) -> Result<Vir
     host.buffer_limit = number(value.per_request_buffer_limit_bytes.as_ref()).or_else(|| {
         value.request_body_buffer_limit.map(|limit| u32::try_from(limit.value).unwrap_or(u32::MAX))
     });
-    host.origin = origin(value.metadata.as_ref());
+    host.origin = origin(value.metadata.as_ref(), &inherited.texts);
     Ok(host)
 }
 
@@ -135,7 +140,7 @@ fn route(value: &pb::Route, inherited: &Inherited) -> Result<Route> {
         None => return Err(ConfigError::new("an action is required")),
     };
     let mut route = Route::new(action);
-    route.name = value.name.as_str().into();
+    route.name = inherited.texts.one(&value.name);
     route.path = path(condition).field("match")?;
     route.conditions = conditions(condition).field("match")?;
     route.request_headers =
@@ -148,7 +153,7 @@ fn route(value: &pb::Route, inherited: &Inherited) -> Result<Route> {
         Some(decorator) => super::filter_config::header_value(&decorator.operation).field("decorator")?,
         None => None,
     };
-    route.origin = origin(value.metadata.as_ref());
+    route.origin = origin(value.metadata.as_ref(), &inherited.texts);
     Ok(route)
 }
 
@@ -192,10 +197,10 @@ fn conditions(value: &pb::RouteMatch) -> Result<Conditions> {
 }
 
 /// Which object of the user's a resource comes from, as the control plane writes it into the metadata.
-fn origin(value: Option<&core::Metadata>) -> Option<Origin> {
+fn origin(value: Option<&core::Metadata>, texts: &Texts) -> Option<Origin> {
     let istio = metadata(value, "istio")?;
     Some(Origin {
-        config: text_in(istio, "config")?.into(),
-        rule: text_in(istio, "rule").unwrap_or_default().into(),
+        config: texts.one(text_in(istio, "config")?),
+        rule: texts.one(text_in(istio, "rule").unwrap_or_default()),
     })
 }

@@ -1,6 +1,5 @@
 //! What routes do: forward, redirect, answer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::StatusCode;
@@ -8,6 +7,7 @@ use envoy_types::pb::envoy::config::route::v3 as pb;
 
 use super::error::{At as _, ConfigError, Result, each};
 use super::filter_config::{header_value, status};
+use super::in_use::Texts;
 use super::matcher::{header_name, substitution};
 use super::route::Inherited;
 use super::value::{data, enumeration, optional_duration, port, runtime_fraction};
@@ -23,7 +23,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A route that sends requests on.
 pub(super) fn forward(value: &pb::RouteAction, inherited: &Inherited) -> Result<Action> {
     refuse_unsupported(value)?;
-    let mut forward = Forward::to(destination(value)?);
+    let mut forward = Forward::to(destination(value, &inherited.texts)?);
     forward.not_found_status = not_found(value.cluster_not_found_response_code)?;
     forward.rewrite = rewrite(value)?;
     forward.host_rewrite = host_rewrite(value)?;
@@ -32,7 +32,7 @@ pub(super) fn forward(value: &pb::RouteAction, inherited: &Inherited) -> Result<
     forward.idle_timeout = optional_duration("idle_timeout", value.idle_timeout.as_ref())?;
     forward.grpc_timeout = grpc_timeout(value)?;
     forward.retry = match value.retry_policy.as_ref().or(inherited.retry.as_ref()) {
-        Some(policy) => retry::policy(policy).field("retry_policy")?.map(Arc::new),
+        Some(policy) => retry::policy(policy).field("retry_policy")?,
         None => None,
     };
     forward.hash = each("hash_policy", &value.hash_policy, hash)?;
@@ -65,13 +65,15 @@ fn refuse_unsupported(value: &pb::RouteAction) -> Result<()> {
     }
 }
 
-fn destination(value: &pb::RouteAction) -> Result<Destination> {
+fn destination(value: &pb::RouteAction, texts: &Texts) -> Result<Destination> {
     use pb::route_action::ClusterSpecifier as Pb;
     match &value.cluster_specifier {
-        Some(Pb::Cluster(name)) => Ok(Destination::Clusters(Weighted::single(Target::new(name.as_str())))),
+        Some(Pb::Cluster(name)) => Ok(Destination::Clusters(Weighted::single(Target::new(texts.one(name))))),
         Some(Pb::ClusterHeader(name)) => Ok(Destination::Header(header_name(name).field("cluster_header")?)),
         Some(Pb::WeightedClusters(weighted)) => {
-            let targets = each("weighted_clusters.clusters", &weighted.clusters, weighted_target)?;
+            let targets = each("weighted_clusters.clusters", &weighted.clusters, |target| {
+                weighted_target(target, texts)
+            })?;
             Weighted::new(targets).map(Destination::Clusters).ok_or_else(|| {
                 ConfigError::new("weighted_clusters: the weights must add up to 1 to 4294967295")
             })
@@ -86,12 +88,12 @@ fn destination(value: &pb::RouteAction) -> Result<Destination> {
     }
 }
 
-fn weighted_target(value: &pb::weighted_cluster::ClusterWeight) -> Result<(u32, Target)> {
+fn weighted_target(value: &pb::weighted_cluster::ClusterWeight, texts: &Texts) -> Result<(u32, Target)> {
     use pb::weighted_cluster::cluster_weight::HostRewriteSpecifier as Pb;
     if !value.cluster_header.is_empty() {
         return Err(ConfigError::unsupported("cluster_header"));
     }
-    let mut target = Target::new(value.name.as_str());
+    let mut target = Target::new(texts.one(&value.name));
     target.request_headers =
         headers::request(&value.request_headers_to_add, &value.request_headers_to_remove)?;
     target.response_headers =

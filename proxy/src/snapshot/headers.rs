@@ -172,9 +172,13 @@ pub struct HeaderWrite {
     pub keep_empty: bool,
 }
 
-/// The edits of one level, for one direction.
+/// The edits of one level, for one direction. Most levels have none, and a mesh has many: those take a word.
 #[derive(Debug, Clone, Default)]
-pub struct HeaderEdits {
+pub struct HeaderEdits(Option<Box<Edits>>);
+
+/// Edits, at least one.
+#[derive(Debug, Clone, Default)]
+pub struct Edits {
     /// Removed first, as Envoy does.
     pub remove: Box<[HeaderName]>,
     /// Written in order, after removals.
@@ -184,8 +188,20 @@ pub struct HeaderEdits {
 }
 
 impl HeaderEdits {
+    /// The edits, if there is something to do.
+    pub fn get(&self) -> Option<&Edits> {
+        self.0.as_deref()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.write.is_empty() && self.remove.is_empty() && self.authority.is_none()
+        self.0.is_none()
+    }
+}
+
+impl From<Edits> for HeaderEdits {
+    fn from(edits: Edits) -> Self {
+        let some = !edits.write.is_empty() || !edits.remove.is_empty() || edits.authority.is_some();
+        Self(some.then(|| Box::new(edits)))
     }
 }

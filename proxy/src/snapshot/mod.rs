@@ -12,6 +12,7 @@
 //! ```
 
 pub mod cluster;
+mod clusters;
 pub mod headers;
 pub mod http;
 pub mod listener;
@@ -20,20 +21,22 @@ pub mod path;
 pub mod route;
 pub mod tcp;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::{ArcSwap, cache::Cache};
+use imbl::shared_ptr::DefaultSharedPtr;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub use self::{
     cluster::Cluster,
+    clusters::Clusters,
     listener::{Listener, Listeners},
     route::RouteTable,
 };
 
-/// Resources of one kind, by name.
-pub type Named<T> = HashMap<Arc<str>, Arc<T>>;
+/// Resources of one kind, by name: the next version shares all that has not changed.
+pub type Named<T> = imbl::GenericHashMap<Arc<str>, Arc<T>, foldhash::fast::RandomState, DefaultSharedPtr>;
 
 /// Everything that the data plane needs to decide what to do with a connection or a request.
 #[derive(Debug, Clone, Default)]
@@ -41,9 +44,9 @@ pub struct Snapshot {
     /// The listeners and how to find one by destination.
     pub listeners: Arc<Listeners>,
     /// Route tables by the name under which listeners refer to them.
-    pub routes: Arc<Named<RouteTable>>,
-    /// Clusters by name.
-    pub clusters: Arc<Named<Cluster>>,
+    pub routes: Named<RouteTable>,
+    /// The clusters.
+    pub clusters: Clusters,
 }
 
 impl Snapshot {
@@ -68,8 +71,12 @@ impl Snapshot {
         changed: impl IntoIterator<Item = Arc<RouteTable>>,
         removed: &[Arc<str>],
     ) -> Self {
-        let changed = changed.into_iter().map(|table| (table.name.clone(), table));
-        Self { routes: Arc::new(replaced(&self.routes, changed, removed)), ..self.clone() }
+        let mut next = self.clone();
+        for name in removed {
+            next.routes.remove(name);
+        }
+        next.routes.extend(changed.into_iter().map(|table| (table.name.clone(), table)));
+        next
     }
 
     /// The same snapshot with some clusters replaced or added and some removed.
@@ -78,22 +85,15 @@ impl Snapshot {
         changed: impl IntoIterator<Item = Arc<Cluster>>,
         removed: &[Arc<str>],
     ) -> Self {
-        let changed = changed.into_iter().map(|cluster| (cluster.name.clone(), cluster));
-        Self { clusters: Arc::new(replaced(&self.clusters, changed, removed)), ..self.clone() }
+        let mut next = self.clone();
+        for name in removed {
+            next.clusters.remove(name);
+        }
+        for cluster in changed {
+            next.clusters.put(cluster);
+        }
+        next
     }
-}
-
-fn replaced<T>(
-    old: &Named<T>,
-    changed: impl Iterator<Item = (Arc<str>, Arc<T>)>,
-    removed: &[Arc<str>],
-) -> Named<T> {
-    let mut new = old.clone();
-    for name in removed {
-        new.remove(name);
-    }
-    new.extend(changed);
-    new
 }
 
 /// The snapshot that is in force now. The control thread publishes, the workers read.

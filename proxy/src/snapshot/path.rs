@@ -66,12 +66,12 @@ type Positions = SmallVec<[u32; 2]>;
 /// The index.
 #[derive(Debug, Default)]
 pub struct PathIndex {
-    any: Vec<u32>,
-    connect: Vec<u32>,
+    any: Positions,
+    connect: Positions,
     exact: HashMap<Box<str>, Positions>,
     prefix: Tree,
     folded: Option<Box<Folded>>,
-    regexes: Option<Regexes>,
+    regexes: Option<Box<Regexes>>,
 }
 
 /// Conditions for which case doesn't count, in lower case.
@@ -129,7 +129,11 @@ impl PathIndex {
                 .dfa_size_limit(4 << 20)
                 .build()
                 .map_err(|source| BadRegex { pattern: patterns.join(" | "), source: Box::new(source) })?;
-            index.regexes = Some(Regexes { set, positions: pattern_positions });
+            index.regexes = Some(Box::new(Regexes { set, positions: pattern_positions }));
+        }
+        index.prefix.trim();
+        if let Some(folded) = &mut index.folded {
+            folded.prefix.trim();
         }
         Ok(index)
     }
@@ -240,6 +244,12 @@ impl Tree {
                 child.insert(&key[common..], entry);
             }
         }
+    }
+
+    /// Gives back what was reserved for more: a mesh has many small trees.
+    fn trim(&mut self) {
+        self.children.shrink_to_fit();
+        self.children.iter_mut().for_each(Self::trim);
     }
 
     /// Makes this node end after `at` bytes, with the rest below it.

@@ -2,12 +2,13 @@
 //!
 //! `config/` builds these from RouteConfigurations and VirtualHosts; `stage::route` asks them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ::http::{HeaderName, HeaderValue, StatusCode};
 use regex::Regex;
 
 use super::{
+    Named,
     headers::HeaderEdits,
     matcher::{BadRegex, HeaderMatch, QueryMatch, RequestView, StringMatch},
     path::{PathCondition, PathIndex},
@@ -69,8 +70,8 @@ pub struct RouteTable {
     pub response_headers: HeaderEdits,
     /// The table's edits come after the route's, not before (`most_specific_header_mutations_wins` unset).
     pub table_edits_last: bool,
-    hosts: HashMap<Arc<str>, Arc<VirtualHost>>,
-    exact: HashMap<Box<str>, Arc<VirtualHost>>,
+    hosts: Named<VirtualHost>,
+    exact: Named<VirtualHost>,
     suffix: Wildcards,
     prefix: Wildcards,
     any: Option<Arc<VirtualHost>>,
@@ -78,16 +79,14 @@ pub struct RouteTable {
 
 /// Domains with a wildcard at one end, by the length of the rest, longest first.
 #[derive(Debug, Clone, Default)]
-struct Wildcards(Vec<(usize, HostsByRest)>);
-
-type HostsByRest = HashMap<Box<str>, Arc<VirtualHost>>;
+struct Wildcards(Vec<(usize, Named<VirtualHost>)>);
 
 impl Wildcards {
-    fn entry(&mut self, rest: &str) -> &mut HostsByRest {
+    fn entry(&mut self, rest: &str) -> &mut Named<VirtualHost> {
         let at = match self.0.binary_search_by(|(length, _)| rest.len().cmp(length)) {
             Ok(at) => at,
             Err(at) => {
-                self.0.insert(at, (rest.len(), HashMap::new()));
+                self.0.insert(at, (rest.len(), Named::default()));
                 at
             }
         };
@@ -119,8 +118,8 @@ impl RouteTable {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             table_edits_last: true,
-            hosts: HashMap::new(),
-            exact: HashMap::new(),
+            hosts: Named::default(),
+            exact: Named::default(),
             suffix: Wildcards::default(),
             prefix: Wildcards::default(),
             any: None,
@@ -172,20 +171,20 @@ impl RouteTable {
 
     fn insert(&mut self, host: &Arc<VirtualHost>) -> Result<(), BadRoutes> {
         for domain in &host.domains {
-            let folded = domain.to_ascii_lowercase();
+            let folded = in_lower_case(domain);
             let middle = folded.strip_prefix('*').unwrap_or(&folded);
             let middle = middle.strip_suffix('*').unwrap_or(middle);
             if middle.contains('*') || (folded.len() > middle.len() + 1) {
                 return Err(BadRoutes::Wildcard { host: host.name.clone(), domain: domain.clone() });
             }
-            let previous = if folded == "*" {
+            let previous = if &*folded == "*" {
                 self.any.replace(host.clone())
             } else if folded.starts_with('*') {
                 self.suffix.entry(middle).insert(middle.into(), host.clone())
             } else if folded.ends_with('*') {
                 self.prefix.entry(middle).insert(middle.into(), host.clone())
             } else {
-                self.exact.insert(middle.into(), host.clone())
+                self.exact.insert(folded.clone(), host.clone())
             };
             if let Some(first) = previous {
                 return Err(BadRoutes::DuplicateDomain {
@@ -202,8 +201,8 @@ impl RouteTable {
     fn remove(&mut self, name: &str) {
         let Some(host) = self.hosts.remove(name) else { return };
         for domain in &host.domains {
-            let folded = domain.to_ascii_lowercase();
-            if folded == "*" {
+            let folded = in_lower_case(domain);
+            if &*folded == "*" {
                 self.any = None;
             } else if let Some(rest) = folded.strip_prefix('*') {
                 self.suffix.entry(rest).remove(rest);
@@ -214,6 +213,14 @@ impl RouteTable {
             }
         }
     }
+}
+
+/// A domain as it is looked up. Nearly all are written so.
+fn in_lower_case(domain: &Arc<str>) -> Arc<str> {
+    if domain.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return domain.to_ascii_lowercase().into();
+    }
+    domain.clone()
 }
 
 /// An authority without its port; IPv6 addresses keep their brackets.
@@ -388,7 +395,7 @@ impl Route {
     /// A route for every path, without edits.
     pub fn new(action: Action) -> Self {
         Self {
-            name: "".into(),
+            name: Arc::default(),
             path: PathCondition::ANY,
             conditions: Conditions::default(),
             action,

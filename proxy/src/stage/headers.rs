@@ -25,9 +25,7 @@ pub struct Facts<'a> {
 
 /// Edits a request. Removals come first, as in Envoy.
 pub fn edit_request(edits: &HeaderEdits, head: &mut Head, outcome: &Outcome, hostname: &str) {
-    if edits.is_empty() {
-        return;
-    }
+    let Some(edits) = edits.get() else { return };
     for name in &edits.remove {
         head.headers.remove(name);
     }
@@ -50,9 +48,7 @@ pub fn edit_response(
     outcome: &Outcome,
     hostname: &str,
 ) {
-    if edits.is_empty() {
-        return;
-    }
+    let Some(edits) = edits.get() else { return };
     for name in &edits.remove {
         response.remove(name);
     }

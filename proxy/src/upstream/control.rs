@@ -32,9 +32,7 @@ pub async fn run(live: Arc<Live>) {
 
 fn sweep(snapshot: &Snapshot) {
     let now = Instant::now();
-    for cluster in snapshot.clusters.values() {
-        if cluster.config.outlier.is_some() || cluster.state.health.ejected() > 0 {
-            outlier::sweep(cluster, now);
-        }
+    for cluster in snapshot.clusters.ejecting() {
+        outlier::sweep(cluster, now);
     }
 }

@@ -27,7 +27,6 @@ use crate::snapshot::{
 pub(super) struct Resolutions {
     live: Arc<Live>,
     running: HashMap<Arc<str>, Running>,
-    followed: Option<Arc<Snapshot>>,
 }
 
 #[derive(Debug)]
@@ -45,30 +44,25 @@ impl Drop for Running {
 
 impl Resolutions {
     pub(super) fn new(live: Arc<Live>) -> Self {
-        Self { live, running: HashMap::new(), followed: None }
+        Self { live, running: HashMap::new() }
     }
 
     /// Begins with new clusters and ends with those that are gone.
     pub(super) fn follow(&mut self, snapshot: &Arc<Snapshot>) {
-        let known = self.followed.as_ref();
-        if known.is_some_and(|known| Arc::ptr_eq(&known.clusters, &snapshot.clusters)) {
-            return;
-        }
-        self.followed = Some(snapshot.clone());
         self.running.retain(|name, running| {
             snapshot.cluster(name).is_some_and(|cluster| {
                 cluster.state.id == running.state && dns_of(cluster).is_some_and(|dns| **dns == *running.dns)
             })
         });
-        for (name, cluster) in &*snapshot.clusters {
+        for cluster in snapshot.clusters.resolved() {
             if let Some(dns) = dns_of(cluster)
-                && !self.running.contains_key(name)
+                && !self.running.contains_key(&cluster.name)
             {
                 let task =
-                    resolve_for_ever(self.live.clone(), name.clone(), dns.clone(), cluster.state.clone());
+                    resolve_for_ever(self.live.clone(), cluster.name.clone(), dns.clone(), cluster.state.clone());
                 let task = tokio::spawn(task).abort_handle();
                 let running = Running { dns: dns.clone(), state: cluster.state.id, task };
-                self.running.insert(name.clone(), running);
+                self.running.insert(cluster.name.clone(), running);
             }
         }
     }

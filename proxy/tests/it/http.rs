@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use proxy::snapshot::{
-    headers::{Append, HeaderEdits, HeaderWrite, Value},
+    headers::{Append, Edits, HeaderWrite, Value},
     http::{HttpConnectionManager, HttpFilters},
     matcher::StringMatch,
     path::{PathCondition, PathMatch},
@@ -155,7 +155,7 @@ async fn headers_paths_and_hosts_are_rewritten() {
         Some(proxy::snapshot::route::HostRewrite::Literal(HeaderValue::from_static("inner.test")));
     let mut rewriting = route(forward);
     rewriting.path = prefix("/v1");
-    rewriting.request_headers = HeaderEdits {
+    rewriting.request_headers = Edits {
         remove: Box::new([HeaderName::from_static("x-secret")]),
         write: Box::new([
             write("x-from", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% by %PROTOCOL%", Append::Overwrite),
@@ -163,12 +163,14 @@ async fn headers_paths_and_hosts_are_rewritten() {
             write("x-copy", "%REQ(x-list)%", Append::Overwrite),
         ]),
         authority: None,
-    };
-    rewriting.response_headers = HeaderEdits {
+    }
+    .into();
+    rewriting.response_headers = Edits {
         remove: Box::new([HeaderName::from_static("x-served-by")]),
         write: Box::new([write("x-code", "%RESPONSE_CODE%", Append::Overwrite)]),
         authority: None,
-    };
+    }
+    .into();
     let rig = Rig::http(vec![rewriting], &[("b", &[backend.address])]).await;
     let answer = rig.get_with("/v1/items?q=1", "x-secret: s\r\nx-list: a\r\n").await;
     let seen = body(&answer);

@@ -10,7 +10,7 @@ use xds::names::type_url;
 
 use super::{Applier, LINGERING, WARMING, check_name, decode, reject};
 use crate::config;
-use crate::snapshot::Named;
+use crate::snapshot::Clusters;
 use crate::snapshot::cluster::{Cluster, Discovery};
 
 /// So many endpoints must have gone before it is worth looking for forgotten ones.
@@ -154,12 +154,12 @@ impl Applier {
 }
 
 /// The clusters that an assignment is for, with its endpoints.
-fn assignment(changed: &Changed, clusters: &Named<Cluster>) -> Result<Vec<Arc<Cluster>>, Rejected> {
+fn assignment(changed: &Changed, clusters: &Clusters) -> Result<Vec<Arc<Cluster>>, Rejected> {
     let message: endpoint_pb::ClusterLoadAssignment = decode(changed)?;
     check_name(changed, &message.cluster_name)?;
     let is_for = |cluster: &&Arc<Cluster>| matches!(&cluster.config.discovery, Discovery::Eds(name) if **name == *changed.name);
     // Nearly always the cluster has the assignment's name.
-    let named = clusters.get(changed.name.as_str()).filter(is_for);
+    let named = clusters.get(&changed.name).filter(is_for);
     let all: Vec<_> = match named {
         Some(cluster) => vec![cluster],
         None => clusters.values().filter(is_for).collect(),
