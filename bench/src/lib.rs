@@ -10,4 +10,5 @@ mod load;
 mod pods;
 pub mod process;
 pub mod proxies;
+pub mod relay;
 pub mod results;

@@ -1,23 +1,29 @@
 //! wrk in a pod, and what the proxies on the way spent on its requests.
 
 use anyhow::{Context, Result, bail};
-use testkit::{LocalMesh, LocalPod};
+use testkit::LocalMesh;
 
 use crate::process::cpu;
 
 /// One round: seconds of CPU for a million requests, and requests per second.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Round {
-    /// CPU of all proxies on the way, in seconds for a million requests.
+    /// CPU of all that was on the way, in seconds for a million requests.
     pub(crate) cpu: f64,
     /// Requests per second.
     pub(crate) rate: f64,
 }
 
-/// Loads `url` from `client` for `seconds` over 32 connections, and counts the CPU of the proxies of `pods`.
-pub(crate) fn round(mesh: &LocalMesh, client: &str, pods: &[&str], url: &str, seconds: u32) -> Result<Round> {
-    let proxies: Vec<u32> = pods.iter().map(|pod| proxy(mesh.pod("default", pod)?)).collect::<Result<_>>()?;
-    let spent = || proxies.iter().map(|id| Ok(cpu(*id)?.as_secs_f64())).sum::<Result<f64>>();
+/// Loads `url` from `client` for `seconds` over 32 connections, and counts the CPU of the processes that the
+/// requests go through.
+pub(crate) fn round(
+    mesh: &LocalMesh,
+    client: &str,
+    through: &[u32],
+    url: &str,
+    seconds: u32,
+) -> Result<Round> {
+    let spent = || through.iter().map(|id| Ok(cpu(*id)?.as_secs_f64())).sum::<Result<f64>>();
     let before = spent()?;
     let duration = format!("{seconds}s");
     let output = mesh.pod("default", client)?.exec(&["wrk", "-t1", "-c32", "-d", &duration, url])?;
@@ -30,7 +36,13 @@ pub(crate) fn round(mesh: &LocalMesh, client: &str, pods: &[&str], url: &str, se
     Ok(Round { cpu: cpu / requests * 1e6, rate: requests / f64::from(seconds) })
 }
 
-/// The process id of a pod's proxy.
-pub(crate) fn proxy(pod: &LocalPod) -> Result<u32> {
-    Ok(pod.process("istio-proxy").context("the pod has no proxy")?.id())
+/// The process ids of the proxies of pods.
+pub(crate) fn proxies(mesh: &LocalMesh, pods: &[&str]) -> Result<Vec<u32>> {
+    pods.iter().map(|pod| process(mesh, pod, "istio-proxy")).collect()
+}
+
+/// The process id of a container.
+pub(crate) fn process(mesh: &LocalMesh, pod: &str, container: &str) -> Result<u32> {
+    let process = mesh.pod("default", pod)?.process(container);
+    Ok(process.with_context(|| format!("pod {pod} has no container {container}"))?.id())
 }

@@ -1,15 +1,21 @@
 //! `bench [proxies|large|control-plane]`: measures, prints a table, writes `target/bench/results.json`.
+//! `bench relay LISTEN TO` is the relay that the rows of proxies run in a pod.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use bench::{control_plane, large, proxies, results};
+use bench::{control_plane, large, proxies, relay, results};
 use testkit::{Binaries, LocalMesh, enter};
 
 const PARTS: [&str; 3] = ["proxies", "large", "control-plane"];
 
 fn main() -> ExitCode {
+    if let [command, listen, to] = &std::env::args().skip(1).collect::<Vec<_>>()[..]
+        && command == "relay"
+    {
+        return as_relay(listen, to);
+    }
     enter(|| {
         let only = std::env::args().nth(1);
         if let Some(unknown) = only.as_deref().filter(|only| !PARTS.contains(only)) {
@@ -35,4 +41,15 @@ fn main() -> ExitCode {
         })?;
         results::report(&rows, Path::new("target/bench/results.json"))
     })
+}
+
+fn as_relay(listen: &str, to: &str) -> ExitCode {
+    let relayed = (|| relay::run(listen.parse()?, to.parse()?))();
+    match relayed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

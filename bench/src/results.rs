@@ -87,7 +87,8 @@ pub fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(*sorted.get(middle.checked_sub(1)?)?, *sorted.get(middle)?))
 }
 
-/// Prints the rows and writes them as JSON.
+/// Prints the rows and writes them as JSON, in the place of older rows of the same name and subject: a part may be
+/// measured alone.
 ///
 /// # Errors
 /// When the file can't be written.
@@ -110,8 +111,24 @@ pub fn report(rows: &[Measurement], path: &Path) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(path, serde_json::to_string_pretty(rows)?)
+    std::fs::write(path, serde_json::to_string_pretty(&merged(older(path), rows)?)?)
         .with_context(|| format!("writing {}", path.display()))
+}
+
+/// What the file holds; nothing if there is none, or if it isn't ours.
+fn older(path: &Path) -> Vec<serde_json::Value> {
+    std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+fn merged(older: Vec<serde_json::Value>, rows: &[Measurement]) -> Result<Vec<serde_json::Value>> {
+    let replaced = |old: &serde_json::Value| {
+        rows.iter().any(|row| old["row"] == row.row.as_str() && old["subject"] == row.subject.as_str())
+    };
+    let mut all: Vec<_> = older.into_iter().filter(|old| !replaced(old)).collect();
+    for row in rows {
+        all.push(serde_json::to_value(row)?);
+    }
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -131,5 +148,15 @@ mod tests {
     fn an_even_number_of_rounds_has_its_median_between_two() {
         assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
         assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn a_part_measured_alone_leaves_the_others_rows() -> Result<()> {
+        let row = |name: &str, figure: f64| Measurement::alone(name, "s", "us", &[figure]);
+        let before = merged(Vec::new(), &[row("a", 1.0)?, row("b", 2.0)?])?;
+        let after = merged(before, &[row("b", 3.0)?])?;
+        let figures: Vec<_> = after.iter().map(|row| (row["row"].as_str(), row["median"].as_f64())).collect();
+        assert_eq!(figures, [(Some("a"), Some(1.0)), (Some("b"), Some(3.0))]);
+        Ok(())
     }
 }

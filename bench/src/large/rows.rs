@@ -7,7 +7,7 @@ use testkit::{LocalMesh, eventually};
 use tokio::time::sleep;
 
 use super::objects;
-use crate::load::{proxy, round};
+use crate::load::{process, round};
 use crate::pods;
 use crate::process::{cpu, private_dirty};
 use crate::results::Measurement;
@@ -23,6 +23,7 @@ const DECAY: Duration = Duration::from_secs(12);
 const CLIENT: &str = "client-large";
 const SERVER: &str = "server-large";
 const GATEWAY: &str = "gateway-large";
+const PROXY: &str = "istio-proxy";
 
 /// Measures every row.
 ///
@@ -46,10 +47,11 @@ pub async fn run(mesh: &mut LocalMesh) -> Result<Vec<Measurement>> {
 /// The last of many routes beside the first, request by request.
 async fn many_routes(mesh: &mut LocalMesh) -> Result<Measurement> {
     mesh.put_all([objects::many_routes(SERVER, ROUTES)])?;
-    settled(proxy(mesh.pod("default", CLIENT)?)?).await?;
+    let client = process(mesh, CLIENT, PROXY)?;
+    settled(client).await?;
     let url = |index: usize| format!("http://{SERVER}:8000/r{index}/item");
     let (first, last) = (url(0), url(ROUTES - 1));
-    let cost = |url: &str| Ok::<_, anyhow::Error>(round(mesh, CLIENT, &[CLIENT], url, SECONDS)?.cpu);
+    let cost = |url: &str| Ok::<_, anyhow::Error>(round(mesh, CLIENT, &[client], url, SECONDS)?.cpu);
     let (mut firsts, mut lasts) = (Vec::new(), Vec::new());
     for index in 0..=ROUNDS {
         let (one, other) = if index % 2 == 0 {
@@ -74,7 +76,7 @@ async fn many_routes(mesh: &mut LocalMesh) -> Result<Measurement> {
 /// Virtual hosts that arrive at a gateway all at once.
 async fn many_hosts(mesh: &mut LocalMesh) -> Result<[Measurement; 2]> {
     mesh.put_all([objects::gateway(), objects::virtual_host(0, SERVER)])?;
-    let gateway = proxy(mesh.pod("default", GATEWAY)?)?;
+    let gateway = process(mesh, GATEWAY, PROXY)?;
     answers(mesh, 0).await?;
     settled(gateway).await?;
     sleep(DECAY).await;
@@ -96,7 +98,7 @@ async fn many_hosts(mesh: &mut LocalMesh) -> Result<[Measurement; 2]> {
 async fn many_clusters(mesh: &mut LocalMesh) -> Result<Measurement> {
     let services = (0..CLUSTERS).map(objects::service);
     mesh.put_all(services.chain((0..CLUSTERS).map(|index| objects::endpoints(index, 0))))?;
-    let client = proxy(mesh.pod("default", CLIENT)?)?;
+    let client = process(mesh, CLIENT, PROXY)?;
     settled(client).await?;
     let mut changes = Vec::new();
     for index in 1..=ROUNDS {

@@ -3,20 +3,24 @@
 use anyhow::{Context, Result};
 use testkit::{BASELINE, LocalMesh};
 
-use crate::load::{Round, round};
+use crate::load::{Round, process, proxies, round};
 use crate::pods;
 use crate::process::private_dirty;
-use crate::results::Measurement;
+use crate::results::{Measurement, median};
 
 const ROUNDS: usize = 5;
 const SECONDS: u32 = 3;
-/// A round whose direct row moved by more than this says nothing.
+/// A round whose direct row moved by more than this from the median says nothing.
 const STEADY: f64 = 0.15;
+/// A row with fewer rounds than this says nothing.
+const FEWEST: usize = 3;
 
 /// One way from client to server, by our proxies and by a peer's.
 #[derive(Clone, Copy)]
 struct Row {
     name: &'static str,
+    /// The beginning of the names of its further rows.
+    short: &'static str,
     peer: &'static str,
     ours: Way,
     peers: Way,
@@ -35,6 +39,7 @@ struct Way {
 const ROWS: [Row; 2] = [
     Row {
         name: "one hop, HTTP/1.1: CPU of a million requests",
+        short: "one hop, HTTP/1.1",
         peer: "envoy",
         ours: Way { client: "client-trysail", url: "http://plain:8000/1k", proxies: &["client-trysail"] },
         peers: Way { client: "client-envoy", url: "http://plain:8000/1k", proxies: &["client-envoy"] },
@@ -42,6 +47,7 @@ const ROWS: [Row; 2] = [
     },
     Row {
         name: "two hops, mTLS between: CPU of a million requests",
+        short: "two hops, mTLS between",
         peer: "envoy",
         ours: Way {
             client: "client-trysail",
@@ -61,6 +67,7 @@ const ROWS: [Row; 2] = [
 const SINCE_BASELINE: [Row; 2] = [
     Row {
         name: "one hop, HTTP/1.1, since the baseline: CPU of a million requests",
+        short: "one hop, HTTP/1.1, since the baseline",
         peer: "baseline",
         peers: Way { client: "client-baseline", url: "http://plain:8000/1k", proxies: &["client-baseline"] },
         budget: 1.05,
@@ -68,6 +75,7 @@ const SINCE_BASELINE: [Row; 2] = [
     },
     Row {
         name: "two hops, mTLS between, since the baseline: CPU of a million requests",
+        short: "two hops, mTLS between, since the baseline",
         peer: "baseline",
         peers: Way {
             client: "client-baseline",
@@ -87,6 +95,12 @@ pub async fn run(mesh: &mut LocalMesh) -> Result<Vec<Measurement>> {
     let nginx = tempfile::Builder::new().prefix("trysail-nginx-").tempdir()?;
     let baseline = std::env::var_os(BASELINE).is_some();
     mesh.apply(&pods(nginx.path(), baseline)?).await.context("starting the pods")?;
+    let relay = format!(
+        "[{}, relay, '0.0.0.0:8000', '{}:8000']",
+        mesh.program("trysail-bench").display(),
+        mesh.pod("default", "plain")?.address()
+    );
+    mesh.apply(&pods::pod("relay", "none", &relay)).await.context("starting the relay")?;
     let mut results = vec![idle(mesh)?];
     for row in ROWS.iter().chain(SINCE_BASELINE.iter().filter(|_| baseline)) {
         results.extend(measure(mesh, row)?);
@@ -110,10 +124,12 @@ fn idle(mesh: &LocalMesh) -> Result<Measurement> {
 }
 
 fn measure(mesh: &LocalMesh, row: &Row) -> Result<Vec<Measurement>> {
-    let (mut ours, mut peers, mut direct) = (Vec::new(), Vec::new(), Vec::new());
+    let through = |way: &Way| proxies(mesh, way.proxies);
+    let (own, peer) = (through(&row.ours)?, through(&row.peers)?);
+    let mut rounds = Vec::new();
     for index in 0..=ROUNDS {
-        let own = || round(mesh, row.ours.client, row.ours.proxies, row.ours.url, SECONDS);
-        let peer = || round(mesh, row.peers.client, row.peers.proxies, row.peers.url, SECONDS);
+        let own = || round(mesh, row.ours.client, &own, row.ours.url, SECONDS);
+        let peer = || round(mesh, row.peers.client, &peer, row.peers.url, SECONDS);
         let (own, peer) = if index % 2 == 0 {
             let own = own()?;
             (own, peer()?)
@@ -122,34 +138,47 @@ fn measure(mesh: &LocalMesh, row: &Row) -> Result<Vec<Measurement>> {
             (own()?, peer)
         };
         // Without a sidecar nothing answers at a service's address here.
-        let straight = format!("http://{}:8000/1k", mesh.pod("default", "plain")?.address());
-        let straight = round(mesh, "client-direct", &[], &straight, SECONDS)?;
+        let url = |pod: &str| {
+            Ok::<_, anyhow::Error>(format!("http://{}:8000/1k", mesh.pod("default", pod)?.address()))
+        };
+        let direct = round(mesh, "client-direct", &[], &url("plain")?, SECONDS)?;
+        let relay = round(mesh, "client-direct", &[process(mesh, "relay", "app")?], &url("relay")?, SECONDS)?;
         // The first round only warms up.
         if index > 0 {
-            ours.push(own);
-            peers.push(peer);
-            direct.push(straight.rate);
+            rounds.push([own, peer, direct, relay]);
         }
     }
-    let cpu = |rounds: &[Round]| rounds.iter().map(|round| round.cpu).collect::<Vec<_>>();
-    let rate = |rounds: &[Round]| rounds.iter().map(|round| round.rate).collect::<Vec<_>>();
-    let mut own = Measurement::alone(row.name, "trysail", "s", &cpu(&ours))?
-        .against(row.peer, &cpu(&ours), &cpu(&peers))
+    summary(row, &rounds)
+}
+
+/// The rows of one way. A round in which the machine itself was slower or faster than usual says nothing.
+fn summary(row: &Row, rounds: &[[Round; 4]]) -> Result<Vec<Measurement>> {
+    let usual =
+        median(&rounds.iter().map(|[_, _, direct, _]| direct.rate).collect::<Vec<_>>()).unwrap_or(0.0);
+    let steady = |[_, _, direct, _]: &&[Round; 4]| (direct.rate / usual - 1.0).abs() <= STEADY;
+    let kept: Vec<_> = rounds.iter().filter(steady).collect();
+    let void = (kept.len() < FEWEST)
+        .then(|| format!("the machine was steady in {} of {} rounds only", kept.len(), rounds.len()));
+    let used: Vec<_> = if void.is_some() { rounds.iter().collect() } else { kept };
+    let cpu = |which: usize| used.iter().map(|round| round[which].cpu).collect::<Vec<_>>();
+    let rate = |which: usize| used.iter().map(|round| round[which].rate).collect::<Vec<_>>();
+    let (own, peer, direct, relay) = (0, 1, 2, 3);
+    let same = |what: &str| format!("{}: {what}", row.short);
+    let mut ours = Measurement::alone(row.name, "trysail", "s", &cpu(own))?
+        .against(row.peer, &cpu(own), &cpu(peer))
         .within(row.budget);
-    let peer = Measurement::alone(row.name, row.peer, "s", &cpu(&peers))?;
-    let baseline = Measurement::alone("direct, no proxy: rate", "wrk and nginx", "requests/s", &direct)?;
-    if baseline.max / baseline.min > 1.0 + 2.0 * STEADY {
-        own.void = Some(format!(
-            "the direct row moved between {:.0} and {:.0} requests/s",
-            baseline.min, baseline.max
-        ));
-    }
-    let throughput = Measurement::alone("the same: rate", "trysail", "requests/s", &rate(&ours))?.against(
-        row.peer,
-        &rate(&ours),
-        &rate(&peers),
-    );
-    Ok(vec![own, peer, throughput, baseline])
+    ours.void = void;
+    Ok(vec![
+        ours,
+        Measurement::alone(row.name, row.peer, "s", &cpu(peer))?,
+        Measurement::alone(row.name, "a relay", "s", &cpu(relay))?,
+        Measurement::alone(&same("rate"), "trysail", "requests/s", &rate(own))?.against(
+            row.peer,
+            &rate(own),
+            &rate(peer),
+        ),
+        Measurement::alone(&same("rate without a proxy"), "wrk and nginx", "requests/s", &rate(direct))?,
+    ])
 }
 
 /// Clients with wrk, servers with nginx; `plain` and `client-direct` without a sidecar.
