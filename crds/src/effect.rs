@@ -43,35 +43,26 @@ pub const FIELDS_WITHOUT_EFFECT: &[WithoutEffect] = &[
         "spec.http[].match[].withoutHeaders{@request.auth.claims*}",
         "tokens are not read, so the condition always holds",
     ),
-    field("VirtualService", "spec.http[].match[].statPrefix", "no statistics of that name are kept"),
     field("VirtualService", "spec.tcp[].match[].sourceSubnet", "the condition is passed over, as in Istio"),
     field(
         "DestinationRule",
         "spec.{policy}.loadBalancer.zoneAwareLbSetting",
         "zones have no preference by it",
     ),
-    field("DestinationRule", "spec.{policy}.outlierDetection.outlierDetectionHttpErrorCodes", SERVER_ERRORS),
-    field("DestinationRule", "spec.{policy}.tls.caCrl", "revoked certificates of servers are accepted"),
-    field("DestinationRule", "spec.trafficPolicy.tunnel", "connections are not tunnelled"),
-    field("DestinationRule", "spec.subsets[].trafficPolicy.tunnel", "connections are not tunnelled"),
-    field("DestinationRule", "spec.trafficPolicy.proxyProtocol", "no PROXY protocol header is sent"),
     field(
         "DestinationRule",
-        "spec.subsets[].trafficPolicy.proxyProtocol",
-        "no PROXY protocol header is sent",
+        "spec.{policy}.outlierDetection.consecutiveErrors",
+        "nothing, as in Istio, which replaced it; use consecutive5xxErrors or consecutiveGatewayErrors",
     ),
+    field("DestinationRule", "spec.trafficPolicy.tunnel", "connections are not tunnelled"),
+    field("DestinationRule", "spec.subsets[].trafficPolicy.tunnel", "connections are not tunnelled"),
     field("Gateway", "spec.servers[].defaultEndpoint", "nothing, as in Istio"),
-    field("Gateway", "spec.servers[].tls.caCrl", "revoked certificates of clients are accepted"),
-    field("Gateway", "spec.servers[].tls.cipherSuites", "the proxy's own choice of strong suites is used"),
     value("ServiceEntry", "spec.resolution", "DYNAMIC_DNS", "the hosts are not reachable"),
     field("ServiceEntry", "spec.endpoints[].network", "the endpoint is reached directly"),
-    field("Sidecar", "spec.ingress[].tls", "the port speaks the mesh's mutual TLS, or plain text"),
-    field("Sidecar", "spec.egress[].bind", "hosts are reached at their own addresses"),
-    value("Sidecar", "spec.egress[].captureMode", "NONE", "hosts are reached by redirected connections only"),
     field(
         "Sidecar",
-        "spec.outboundTrafficPolicy.egressProxy",
-        "traffic to unknown destinations goes there directly",
+        "spec.ingress[].tls",
+        "the port speaks the mesh's mutual TLS, or plain text, as in Istio by default",
     ),
     field("WorkloadEntry", "spec.network", "the workload is reached directly"),
     field("MeshConfig", "proxyHttpPort", "no such listener is opened"),
@@ -79,10 +70,6 @@ pub const FIELDS_WITHOUT_EFFECT: &[WithoutEffect] = &[
     field("MeshConfig", "configSources", "configuration comes from Kubernetes"),
     field("MeshConfig", "verifyCertificateAtClient", "servers are verified as DestinationRules say"),
     field("MeshConfig", "serviceEntryVisibility", "ServiceEntries are seen as exportTo says"),
-    field("MeshConfig", "ingressClass", INGRESS),
-    field("MeshConfig", "ingressService", INGRESS),
-    field("MeshConfig", "ingressControllerMode", INGRESS),
-    field("MeshConfig", "ingressSelector", INGRESS),
     field("MeshConfig", "enableEnvoyAccessLogService", "access logs go to accessLogFile only"),
     field("MeshConfig", "disableEnvoyListenerLog", "connections that no route took are logged"),
     field("MeshConfig", "zoneAwareLbSetting", "zones have no preference by it"),
@@ -90,7 +77,6 @@ pub const FIELDS_WITHOUT_EFFECT: &[WithoutEffect] = &[
     field("MeshConfig", "outboundClusterStatName", "statistics keep their names"),
     field("MeshConfig", "serviceSettings", "all endpoints of a service are used"),
     field("MeshConfig", "serviceScopeConfigs", "all services are seen"),
-    field("MeshConfig", "discoverySelectors", "all namespaces are looked at"),
     field("MeshConfig", "tlsDefaults", "TLS 1.2 and 1.3 are spoken with the proxy's own choice of suites"),
     field(
         "MeshConfig",
@@ -123,9 +109,6 @@ pub const FIELDS_WITHOUT_EFFECT: &[WithoutEffect] = &[
     field("MeshConfig", "defaultConfig.readinessProbe", "workloads outside of Kubernetes are not probed"),
     field("MeshConfig", "defaultConfig.binaryPath", "the image has one proxy"),
 ];
-
-const SERVER_ERRORS: &str = "5xx counts as an error, other codes don't";
-const INGRESS: &str = "Kubernetes Ingress objects are not served";
 
 /// Where a DestinationRule has traffic policies.
 const POLICIES: [&str; 4] = [
@@ -246,17 +229,20 @@ mod tests {
 
     #[test]
     fn each_use_is_named() {
-        let object = json!({"spec": {"http": [{"match": [{}, {"statPrefix": "a"}]}, {"match": [{"statPrefix": "b"}]}]}});
+        let object = json!({"spec": {"tcp": [{"match": [{}, {"sourceSubnet": "a"}]}, {"match": [{"sourceSubnet": "b"}]}]}});
         let found = fields_without_effect("VirtualService", &object);
         let fields: Vec<&str> = found.iter().map(|problem| problem.field.as_str()).collect();
-        assert_eq!(fields, ["spec.http[0].match[1].statPrefix", "spec.http[1].match[0].statPrefix"]);
+        assert_eq!(fields, ["spec.tcp[0].match[1].sourceSubnet", "spec.tcp[1].match[0].sourceSubnet"]);
         let claim =
             json!({"spec": {"http": [{"match": [{"headers": {"x": {}, "@request.auth.claims.sub": {}}}]}]}});
         let found = fields_without_effect("VirtualService", &claim);
         assert_eq!(found[0].field, "spec.http[0].match[0].headers[@request.auth.claims.sub]");
-        let ports = json!({"spec": {"subsets": [{"trafficPolicy": {"portLevelSettings": [{"tls": {"caCrl": "a"}}]}}]}});
+        let ports = json!({"spec": {"subsets": [{"trafficPolicy": {"portLevelSettings": [{"loadBalancer": {"zoneAwareLbSetting": {}}}]}}]}});
         let found = fields_without_effect("DestinationRule", &ports);
-        assert_eq!(found[0].field, "spec.subsets[0].trafficPolicy.portLevelSettings[0].tls.caCrl");
+        assert_eq!(
+            found[0].field,
+            "spec.subsets[0].trafficPolicy.portLevelSettings[0].loadBalancer.zoneAwareLbSetting"
+        );
         let install = json!({"spec": {"meshConfig": {"defaultConfig": {"proxyHeaders": {}}}}});
         assert_eq!(
             fields_without_effect("MeshInstall", &install)[0].field,

@@ -23,7 +23,7 @@ pub use changes::{Change, ChangeMap, Changes};
 pub use error::ModelError;
 pub use findings::{Finding, FindingKind, Severity, all_findings, findings, findings_if_applied};
 pub use kube::{EndpointSlice, Namespace, Node, Pod, Secret, SliceEndpoint};
-pub use lookup::{MutualTls, Scope};
+pub use lookup::{Door, MutualTls, Scope};
 pub use mesh::{Aged, Mesh, Written};
 pub use object::{Event, Object};
 pub use store::{Missing, Store};

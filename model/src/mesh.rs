@@ -31,6 +31,8 @@ pub struct Mesh {
     pub settings: Arc<Settings>,
     /// Namespaces by name.
     pub namespaces: OrdMap<Text, Arc<Namespace>>,
+    /// Namespaces that the mesh looks at; none means all.
+    pub discovered: Option<OrdSet<Text>>,
     /// Services, ordered by host, then namespace.
     pub services: OrdMap<ServiceKey, Arc<Service>>,
     /// Endpoints of services. A service without an entry has none.
@@ -114,6 +116,7 @@ impl Mesh {
             cluster_id: crate::intern(cluster_id),
             settings: Arc::default(),
             namespaces: OrdMap::new(),
+            discovered: None,
             services: OrdMap::new(),
             endpoints: OrdMap::new(),
             services_in: OrdMap::new(),

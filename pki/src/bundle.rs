@@ -2,8 +2,11 @@
 //!
 //! Made from `root-cert.pem`, the last certificates of a CA response, or an xDS validation context.
 
+use std::sync::Arc;
+
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, TrustAnchor};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor};
+use webpki::{CertRevocationList, OwnedCertRevocationList};
 
 use crate::PkiError;
 
@@ -15,6 +18,10 @@ const MAX_BUNDLE_BYTES: usize = 4 << 20;
 pub struct TrustBundle {
     roots: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
+    /// Lists of what the roots, and who they trust, have revoked.
+    revoked: Vec<Arc<CertRevocationList<'static>>>,
+    /// As they were written, to tell two bundles apart.
+    revoked_text: Vec<u8>,
 }
 
 impl TrustBundle {
@@ -38,6 +45,26 @@ impl TrustBundle {
         Ok(bundle)
     }
 
+    /// The same roots, with lists of revoked certificates in PEM. From then on nobody is trusted whose issuer has no
+    /// list here.
+    pub fn with_revoked(mut self, pem: &[u8]) -> Result<Self, PkiError> {
+        let what = "list of revoked certificates";
+        if pem.len() > MAX_BUNDLE_BYTES {
+            return Err(PkiError::TooLarge { what, size: pem.len(), limit: MAX_BUNDLE_BYTES });
+        }
+        for list in CertificateRevocationListDer::pem_slice_iter(pem) {
+            let list = list.map_err(|e| PkiError::Pem { what, problem: e.to_string() })?;
+            let list =
+                OwnedCertRevocationList::from_der(&list).map_err(|e| PkiError::certificate(what, e))?;
+            self.revoked.push(Arc::new(list.into()));
+        }
+        if self.revoked.is_empty() {
+            return Err(PkiError::Missing { what, wanted: "list" });
+        }
+        self.revoked_text = pem.to_vec();
+        Ok(self)
+    }
+
     /// Both bundles' roots.
     pub fn merged(&self, other: &Self) -> Result<Self, PkiError> {
         Self::from_der(self.roots.iter().chain(&other.roots).cloned())
@@ -58,6 +85,10 @@ impl TrustBundle {
         self.roots.iter().map(|root| pem_block("CERTIFICATE", root)).collect()
     }
 
+    pub(crate) fn revoked(&self) -> &[Arc<CertRevocationList<'static>>] {
+        &self.revoked
+    }
+
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
     }
@@ -65,7 +96,7 @@ impl TrustBundle {
 
 impl PartialEq for TrustBundle {
     fn eq(&self, other: &Self) -> bool {
-        self.roots == other.roots
+        self.roots == other.roots && self.revoked_text == other.revoked_text
     }
 }
 

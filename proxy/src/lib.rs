@@ -14,6 +14,7 @@ pub mod drain;
 pub mod identity;
 pub mod listen;
 pub mod observe;
+pub mod proxy_protocol;
 pub mod redirect;
 pub mod request;
 pub mod runtime;

@@ -22,6 +22,7 @@ use crate::{
         stream::Stream,
     },
     observe::TcpFlow,
+    proxy_protocol::Announced,
     request::outcome::{Connection, Flags, Outcome, Protocol},
     runtime::Worker,
     snapshot::{Cluster, listener::Listener, tcp::TcpProxy},
@@ -150,7 +151,8 @@ async fn connect(
         };
         outcome.attempts += 1;
         outcome.endpoint = Some(endpoint.clone());
-        match worker.upstreams.connect(cluster, &endpoint).await {
+        let client = Announced { source: outcome.client, destination: outcome.connection.local };
+        match worker.upstreams.connect(cluster, &endpoint, client).await {
             Ok(connected) => {
                 outcome.upstream_local = Some(connected.link().local);
                 outcome.link = Some(connected.link().clone());

@@ -19,7 +19,7 @@ use hyper_util::{
 use serde::Serialize;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener},
     sync::watch,
 };
 use tokio_rustls::TlsAcceptor;
@@ -113,6 +113,24 @@ pub async fn http(listener: TcpListener, router: Router, tls: Option<TlsAcceptor
                 exchange(stream, Connection { tls: Some(facts), ..plain }, router, watcher).await;
             }
         });
+    }
+    let _ = tokio::time::timeout(FINISH, graceful.shutdown()).await;
+}
+
+/// Serves `router` on a Unix socket until shutdown. Whoever connects there has no address, for which 0.0.0.0 stands.
+pub async fn http_on_socket(listener: UnixListener, router: Router, mut shutdown: Shutdown) {
+    let graceful = GracefulShutdown::new();
+    let nowhere = SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0));
+    let connection = Connection { source: nowhere, local: nowhere, tls: None };
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => continue, // the peer left before it was accepted
+            },
+            () = stopped(&mut shutdown) => break,
+        };
+        tokio::spawn(exchange(stream, connection.clone(), router.clone(), graceful.watcher()));
     }
     let _ = tokio::time::timeout(FINISH, graceful.shutdown()).await;
 }

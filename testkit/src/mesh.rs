@@ -151,6 +151,17 @@ impl LocalMesh {
         self.binaries.path(name)
     }
 
+    /// A folder that all pods see at the same path and may write to.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn shared_folder(&self, name: &str) -> Result<std::path::PathBuf> {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(&path)?;
+        volumes::open_to_all(&path)?;
+        Ok(path)
+    }
+
     async fn start_deployment(&mut self, namespace: &str, deployment: &Value) -> Result<()> {
         let name = deployment.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let replicas = deployment.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);

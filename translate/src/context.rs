@@ -17,11 +17,20 @@ pub(crate) struct Context<'a> {
     pub(crate) view: &'a ProxyView,
     pub(crate) scope: Scope<'a>,
     pub(crate) memo: &'a Memo,
+    /// A gateway that passes the mesh's own TLS on by its SNI (`AUTO_PASSTHROUGH`).
+    pub(crate) passes_by_sni: bool,
 }
 
 impl<'a> Context<'a> {
     pub(crate) fn new(mesh: &'a Mesh, view: &'a ProxyView, memo: &'a Memo) -> Self {
-        Self { mesh, view, scope: Scope::new(mesh, &view.namespace, view.sidecar.as_ref()), memo }
+        let passes_by_sni = view.role == Role::Router && crate::gateway::passes_by_sni(mesh, view);
+        Self {
+            mesh,
+            view,
+            scope: Scope::new(mesh, &view.namespace, view.sidecar.as_ref()),
+            memo,
+            passes_by_sni,
+        }
     }
 
     /// A gateway rather than a sidecar.
@@ -43,6 +52,15 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The address that means the pod itself.
+    pub(crate) fn loopback(&self) -> std::net::IpAddr {
+        if self.view.ipv6 {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        }
+    }
+
     /// The rule by which this client talks to a service.
     pub(crate) fn rule(&self, service: &Service) -> Option<&'a Arc<MergedRule>> {
         self.rule_for(&service.key.host, &service.key.namespace)
@@ -54,10 +72,12 @@ impl<'a> Context<'a> {
     }
 
     /// Where traffic to unknown destinations goes.
-    pub(crate) fn unknown_cluster(&self) -> &'static str {
-        match self.scope.outbound_mode() {
-            OutboundMode::AllowAny => names::PASSTHROUGH_CLUSTER,
-            OutboundMode::RegistryOnly => names::BLACK_HOLE_CLUSTER,
+    pub(crate) fn unknown_cluster(&self) -> String {
+        let proxy = self.scope.sidecar().and_then(|sidecar| sidecar.outbound_proxy.as_ref());
+        match (self.scope.outbound_mode(), proxy) {
+            (OutboundMode::RegistryOnly, _) => names::BLACK_HOLE_CLUSTER.to_owned(),
+            (OutboundMode::AllowAny, Some(proxy)) => crate::route::resolve(self, proxy, 0).cluster,
+            (OutboundMode::AllowAny, None) => names::PASSTHROUGH_CLUSTER.to_owned(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::memo::{Memo, Shared};
 use crate::resource::{Resource, Resources};
 use crate::route::Host;
 use crate::view::ProxyView;
-use crate::{cluster, endpoints, gateway, listener, route};
+use crate::{cluster, endpoints, gateway, listener, route, secret};
 
 /// Resources by type.
 pub(crate) type Set = Vec<(ResourceType, Arc<Resource>)>;
@@ -54,6 +54,7 @@ pub(crate) fn anew(context: &Context<'_>) -> Resources {
         insert(gateway::gateway(context));
         return all;
     }
+    insert(secret::of_rules(context));
     let mut units: BTreeSet<Unit> = BTreeSet::new();
     let mut hosts: BTreeSet<(u16, &Text)> = BTreeSet::new();
     for service in mesh.services.values() {

@@ -44,6 +44,8 @@ pub struct ProxySettings {
     pub trusted_proxies: u32,
     /// What a gateway does with `x-forwarded-client-cert`.
     pub forward_client_cert: ForwardClientCertDetails,
+    /// Whether connections to a gateway begin with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 /// Everything that one proxy's resources depend on, besides the mesh.
@@ -172,6 +174,7 @@ fn settings(node: &ProxyNode, mesh: Option<&ProxyConfig>) -> ProxySettings {
         sampling: tracing
             .and_then(|tracing| tracing.sampling)
             .map(|percent| (percent.clamp(0.0, 100.0) * 10_000.0).round() as u32),
+        proxy_protocol: topology.is_some_and(|topology| topology.proxy_protocol.is_some()),
         trusted_proxies: topology.and_then(|topology| topology.num_trusted_proxies).unwrap_or_default(),
         forward_client_cert: forward
             .filter(|details| *details != ForwardClientCertDetails::Undefined)

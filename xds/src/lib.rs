@@ -8,6 +8,7 @@ pub mod client;
 #[cfg(feature = "json")]
 pub mod json;
 pub mod names;
+pub mod operators;
 pub mod re2;
 mod resource_type;
 pub mod server;

@@ -44,7 +44,8 @@ struct Proxy {
     registration: Registration,
     target: Arc<ViewSnapshot>,
     shown: Shown,
-    entitled: bool,
+    /// Whether it may have keys. Gateways are asked about at once, sidecars when they want a Secret, which few do.
+    entitled: Option<bool>,
     introduced: bool,
     /// When the change was seen that is being sent; none while a new stream gets what there is.
     news: Option<Instant>,
@@ -90,10 +91,15 @@ impl AdsStream {
         if self.proxy.is_none() {
             self.proxy = self.introduction().await?;
         }
-        let Self { context, requests, proxy: Some(proxy), end, .. } = self else { return Ok(None) };
+        let Self { context, requests, proxy: Some(proxy), end, caller, .. } = self else { return Ok(None) };
         loop {
             let until = match proxy.server.poll(&proxy.target, Instant::now()) {
-                Next::Send(plan) => return Ok(Some(proxy.push(plan, context))),
+                Next::Send(plan) => {
+                    if plan.kind == ResourceType::Secret && proxy.entitled.is_none() {
+                        proxy.entitled = Some(may_read_secrets(context, caller.as_ref()).await);
+                    }
+                    return Ok(Some(proxy.push(plan, context)));
+                }
                 Next::Wait(until) => Some(until),
                 Next::Idle => {
                     proxy.news = None;
@@ -119,7 +125,10 @@ impl AdsStream {
         };
         let node = identity::check(request.node.as_ref(), self.caller.as_ref())?;
         let (context, caller) = (self.context.clone(), self.caller.clone());
-        let entitled = node.id.role == Role::Router && may_read_secrets(&context, caller.as_ref()).await;
+        let entitled = match node.id.role {
+            Role::Router => Some(may_read_secrets(&context, caller.as_ref()).await),
+            Role::Sidecar => None,
+        };
         let resend_endpoints = node.client == Client::Envoy;
         let Some(registration) = self.context.views.register(node.clone()).await else { return Ok(None) };
         let connection = self.connection(&node, &request, &registration);
@@ -267,7 +276,7 @@ impl Proxy {
     }
 
     fn push(&mut self, mut plan: Plan, context: &Arc<Context>) -> Push {
-        if plan.kind == ResourceType::Secret && !self.entitled {
+        if plan.kind == ResourceType::Secret && self.entitled != Some(true) {
             plan.remove.append(&mut plan.send);
         }
         let connection = &self.shown.connection;

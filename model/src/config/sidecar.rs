@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crds::networking::{
-    CaptureMode, ConnectionPoolSettings, IstioEgressListener, IstioIngressListener, SidecarSpec,
+    CaptureMode, ConnectionPoolSettings, Destination, IstioEgressListener, IstioIngressListener, SidecarSpec,
 };
 
 use super::OutboundMode;
@@ -24,6 +24,8 @@ pub struct Sidecar {
     pub inbound_pool: Option<ConnectionPoolSettings>,
     /// What happens to traffic to unknown destinations; none means the mesh's default.
     pub outbound: Option<OutboundMode>,
+    /// Where traffic to unknown destinations goes instead, if it may go anywhere; its host is fully qualified.
+    pub outbound_proxy: Option<Destination>,
 }
 
 /// Port of an egress listener.
@@ -108,6 +110,12 @@ impl Sidecar {
             ingress: spec.ingress,
             inbound_pool: spec.inbound_connection_pool,
             outbound: mode.map(|mode| OutboundMode::from_name(mode.as_str())),
+            outbound_proxy: spec.outbound_traffic_policy.and_then(|policy| policy.egress_proxy).map(
+                |proxy| {
+                    let host = resolve_host(&proxy.host, &namespace, domain).to_string();
+                    Destination { host, ..proxy }
+                },
+            ),
             meta,
         }
     }

@@ -46,7 +46,7 @@ impl Mesh {
         client_labels: &Labels,
         visible: impl Fn(&MergedRule) -> bool,
     ) -> Option<&Arc<MergedRule>> {
-        let hosts = self.destination_rules.get(namespace)?;
+        let hosts = self.destination_rules.get(namespace).filter(|_| self.discovers(namespace))?;
         by_host(hosts, host).find_map(|rules| {
             let mut visible =
                 rules.iter().filter(|rule| visible(rule) && client_labels.satisfy(&rule.selector));

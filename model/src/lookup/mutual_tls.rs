@@ -27,7 +27,8 @@ impl Mesh {
     /// Selectors in the root namespace select nothing, as in Istio: policies there are for the whole mesh.
     pub fn mutual_tls(&self, namespace: &str, labels: &Labels) -> MutualTls {
         let policies = |namespace: &str| {
-            self.peer_authentications.get(namespace).into_iter().flat_map(|list| list.iter())
+            let listed = self.peer_authentications.get(namespace).filter(|_| self.discovers(namespace));
+            listed.into_iter().flat_map(|list| list.iter())
         };
         let for_all = |namespace: &str| policies(namespace).find(|policy| policy.selector.is_empty());
         let root = &*self.settings.root_namespace;

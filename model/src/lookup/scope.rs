@@ -1,5 +1,6 @@
 //! What one proxy sees of the mesh: everything exported to its namespace, narrowed by its Sidecar.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::{EgressListener, OutboundMode, Sidecar, VirtualService};
@@ -10,7 +11,10 @@ impl Mesh {
     /// The Sidecar of a workload: one that selects it, else its namespace's, else the root namespace's; the oldest
     /// of several.
     pub fn sidecar_of(&self, namespace: &str, labels: &Labels) -> Option<&Arc<Sidecar>> {
-        let all = |namespace: &str| self.sidecars.get(namespace).into_iter().flat_map(|list| list.iter());
+        let all = |namespace: &str| {
+            let listed = self.sidecars.get(namespace).filter(|_| self.discovers(namespace));
+            listed.into_iter().flat_map(|list| list.iter())
+        };
         let selecting =
             all(namespace).find(|sidecar| !sidecar.selector.is_empty() && labels.satisfy(&sidecar.selector));
         let plain = |namespace: &str| all(namespace).find(|sidecar| sidecar.selector.is_empty());
@@ -19,14 +23,16 @@ impl Mesh {
 
     /// Whether a namespace sees a service at all.
     pub fn is_service_exported(&self, service: &Service, namespace: &str) -> bool {
-        *service.key.namespace == *namespace
-            || service.export_to.as_ref().unwrap_or(&self.settings.service_export).includes(namespace)
+        self.discovers(&service.key.namespace)
+            && (*service.key.namespace == *namespace
+                || service.export_to.as_ref().unwrap_or(&self.settings.service_export).includes(namespace))
     }
 
     /// Whether a namespace sees a VirtualService at all.
     pub fn is_virtual_service_exported(&self, service: &VirtualService, namespace: &str) -> bool {
         let export_to = service.export_to.as_ref().unwrap_or(&self.settings.virtual_service_export);
-        *service.meta.name.namespace == *namespace || export_to.includes(namespace)
+        self.discovers(&service.meta.name.namespace)
+            && (*service.meta.name.namespace == *namespace || export_to.includes(namespace))
     }
 }
 
@@ -36,6 +42,15 @@ pub struct Scope<'a> {
     mesh: &'a Mesh,
     namespace: &'a str,
     sidecar: Option<&'a Sidecar>,
+}
+
+/// Where a proxy listens for a port, other than for what is redirected to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// The address; none is the pod's own loopback.
+    pub address: Option<IpAddr>,
+    /// Whether applications connect there themselves.
+    pub open: bool,
 }
 
 impl<'a> Scope<'a> {
@@ -55,6 +70,16 @@ impl<'a> Scope<'a> {
     /// What happens to traffic to unknown destinations.
     pub fn outbound_mode(&self) -> OutboundMode {
         self.sidecar.and_then(|sidecar| sidecar.outbound).unwrap_or(self.mesh.settings.outbound)
+    }
+
+    /// Where the Sidecar has the proxy listen for a port, if it says so.
+    pub fn door(&self, port: u16) -> Option<Door> {
+        let number = |listener: &EgressListener| listener.port.as_ref().map(|port| port.number);
+        let egress = self.egress();
+        let own = egress.iter().find(|listener| number(listener) == Some(port));
+        let listener = own.or_else(|| egress.iter().find(|listener| number(listener).is_none()))?;
+        let said = listener.bind.is_some() || listener.bind_to_port;
+        said.then_some(Door { address: listener.bind, open: listener.bind_to_port })
     }
 
     fn egress(&self) -> &'a [EgressListener] {
@@ -86,7 +111,13 @@ impl<'a> Scope<'a> {
         self.sees(service, None)
             || (!self.egress().is_empty()
                 && self.mesh.is_service_exported(service, self.namespace)
-                && self.routes_to(&service.key.host))
+                && (self.routes_to(&service.key.host) || self.leads_out(&service.key.host)))
+    }
+
+    /// Whether traffic to unknown destinations goes to a host.
+    fn leads_out(&self, host: &Text) -> bool {
+        let proxy = self.sidecar.and_then(|sidecar| sidecar.outbound_proxy.as_ref());
+        proxy.is_some_and(|proxy| *proxy.host == **host)
     }
 
     fn routes_to(&self, host: &Text) -> bool {

@@ -25,7 +25,7 @@ use crate::changes::Changes;
 use crate::kube::Namespace;
 use crate::mesh::Mesh;
 use crate::object::{Event, Object};
-use crate::value::{Key, Kind};
+use crate::value::{Key, Kind, Text};
 
 use hold::Held;
 use services::ServiceIndex;
@@ -97,7 +97,10 @@ impl Store {
     fn insert(&mut self, object: Object, changes: &mut Changes) {
         let domain = self.mesh.domain.clone();
         match object {
-            Object::Namespace(namespace) => self.set_namespace(Arc::new(namespace)),
+            Object::Namespace(namespace) => {
+                let name = namespace.name.clone();
+                self.set_namespace(&name, Some(Arc::new(namespace)), changes);
+            }
             Object::Node(node) => self.set_node(&node.name, Some(node.locality), changes),
             Object::Pod(pod) => self.set_pod(pod, changes),
             Object::Service(service) => self.set_service(&service, changes),
@@ -138,9 +141,7 @@ impl Store {
     fn remove(&mut self, key: &Key, changes: &mut Changes) {
         let name = &key.name;
         match key.kind {
-            Kind::Namespace => {
-                Arc::make_mut(&mut self.mesh).namespaces.remove(&name.name);
-            }
+            Kind::Namespace => self.set_namespace(&name.name, None, changes),
             Kind::Node => self.set_node(&name.name, None, changes),
             Kind::Pod => self.remove_pod(name, changes),
             Kind::Service => self.remove_service(name, changes),
@@ -157,13 +158,19 @@ impl Store {
         }
     }
 
-    fn set_namespace(&mut self, namespace: Arc<Namespace>) {
-        Arc::make_mut(&mut self.mesh).namespaces.insert(namespace.name.clone(), namespace);
+    fn set_namespace(&mut self, name: &Text, namespace: Option<Arc<Namespace>>, changes: &mut Changes) {
+        let namespaces = &mut Arc::make_mut(&mut self.mesh).namespaces;
+        match namespace {
+            Some(namespace) => namespaces.insert(name.clone(), namespace),
+            None => namespaces.remove(name),
+        };
+        changes.everything |= Mesh::rediscover(&mut self.mesh);
     }
 
     fn set_settings(&mut self, settings: crate::config::Settings, changes: &mut Changes) {
         if *self.mesh.settings != settings {
             Arc::make_mut(&mut self.mesh).settings = Arc::new(settings);
+            Mesh::rediscover(&mut self.mesh);
             changes.everything = true;
             // Whom delegates are exported to by default may have changed.
             self.renew_roots(None, changes);

@@ -11,7 +11,7 @@ mod verify;
 
 pub use any::AnyCertificate;
 pub use client::{PeerNames, client_config, client_config_with_versions, control_plane_client_config, sni};
-pub use provider::provider;
+pub use provider::{provider, provider_with_suites};
 pub use server::{ClientAuth, server_config, server_config_with_versions};
 pub use verify::{peer_id, spiffe_id};
 

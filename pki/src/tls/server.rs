@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -33,17 +34,18 @@ pub fn server_config(
     clients: ClientAuth,
     alpn: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, PkiError> {
-    server_config_with_versions(identity, clients, alpn, rustls::DEFAULT_VERSIONS)
+    server_config_with_versions(identity, clients, alpn, rustls::DEFAULT_VERSIONS, provider())
 }
 
-/// The same, for these versions of TLS only.
+/// The same, for these versions of TLS only and with this cryptography.
 pub fn server_config_with_versions(
     identity: Arc<Identity>,
     clients: ClientAuth,
     alpn: &[&[u8]],
     versions: &[&'static SupportedProtocolVersion],
+    provider: Arc<CryptoProvider>,
 ) -> Result<Arc<ServerConfig>, PkiError> {
-    let builder = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .map_err(|e| PkiError::crypto("configuring TLS", e))?;
     let builder = match clients {

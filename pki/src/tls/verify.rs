@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::{CertificateError, Error};
 use rustls_pki_types::{CertificateDer, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::{EndEntityCert, KeyUsage, RevocationOptionsBuilder};
 
 use super::provider::algorithms;
 use crate::{SpiffeId, TrustBundle};
@@ -52,7 +52,10 @@ pub(super) fn verify<'c>(
         Usage::Server => KeyUsage::server_auth(),
         Usage::Client => KeyUsage::client_auth(),
     };
-    cert.verify_for_usage(algorithms().all, bundle.anchors(), intermediates, now, usage, None, None)
+    let lists: Vec<_> = bundle.revoked().iter().map(|list| &**list).collect();
+    // Without a list nothing is looked up; with one, every certificate of the chain must be on record as good.
+    let revocation = RevocationOptionsBuilder::new(&lists).ok().map(RevocationOptionsBuilder::build);
+    cert.verify_for_usage(algorithms().all, bundle.anchors(), intermediates, now, usage, revocation, None)
         .map_err(certificate_error)?;
     Ok(cert)
 }
@@ -80,6 +83,8 @@ fn certificate_error(error: webpki::Error) -> Error {
         }
         webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer.into(),
         webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature.into(),
+        webpki::Error::CertRevoked => CertificateError::Revoked.into(),
+        webpki::Error::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus.into(),
         webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose.into(),
         other => CertificateError::Other(rustls::OtherError(std::sync::Arc::new(other))).into(),
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use xds::names::type_url;
 
 use super::{Params, Shared, wants_json};
-use crate::snapshot::cluster::{Cluster, Endpoint, Health, Locality};
+use crate::snapshot::cluster::{Cluster, Endpoint, Health, Locality, Place};
 
 pub(super) async fn clusters(State(admin): Shared, Query(params): Params) -> Response {
     let snapshot = admin.live.load();
@@ -40,7 +40,7 @@ fn lines(cluster: &Cluster, out: &mut String) {
     }
     let _ = writeln!(out, "{name}::added_via_api::true");
     for (place, priority, endpoint) in placed(cluster) {
-        let at = format!("{name}::{}", endpoint.address());
+        let at = format!("{name}::{}", endpoint.place());
         let flags = match (health(endpoint), endpoint.state.ejected()) {
             (_, true) => "/failed_outlier_check",
             ("HEALTHY", false) => "healthy",
@@ -129,8 +129,12 @@ fn health(endpoint: &Endpoint) -> &'static str {
 }
 
 fn address(endpoint: &Endpoint) -> Value {
-    let address = endpoint.address();
-    json!({ "socket_address": { "address": address.ip(), "port_value": address.port() } })
+    match endpoint.place() {
+        Place::Port(address) => {
+            json!({ "socket_address": { "address": address.ip(), "port_value": address.port() } })
+        }
+        Place::Socket(path) => json!({ "pipe": { "path": path } }),
+    }
 }
 
 fn locality(place: &Locality) -> Value {

@@ -57,6 +57,7 @@ fn collect(admin: &Admin) -> Vec<(String, u64)> {
         all.push((format!("{manager}.update_success"), counters.responses));
         all.push((format!("{manager}.update_rejected"), counters.refused));
     }
+    all.extend(admin.own.observe.route_stats());
     for cluster in snapshot.clusters.values() {
         of_cluster(cluster, &mut all);
     }

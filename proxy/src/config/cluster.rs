@@ -9,9 +9,9 @@ use envoy_types::pb::envoy::config::cluster::v3 as pb;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::google::protobuf as wkt;
 
-use super::error::{At as _, ConfigError, Result, each};
+use super::error::{At as _, ConfigError, Result};
 use super::value::{ip, metadata, number, optional_duration, text_in};
-use super::{balancing, cluster_http, discovery, endpoint, health, istio, tls};
+use super::{announced, balancing, cluster_http, discovery, endpoint, health, istio, tls};
 use crate::snapshot::cluster::{
     Cluster, ClusterConfig, ClusterOrigin, Discovery, Endpoints, Registry, ServiceRef, TcpKeepalive,
     Transport, Transports,
@@ -40,7 +40,7 @@ pub fn cluster(value: &pb::Cluster, registry: &Registry) -> Result<CompiledClust
         outlier: value
             .outlier_detection
             .as_ref()
-            .map(health::outlier)
+            .map(|detection| health::outlier(detection, cluster_http::error_codes(value)?))
             .transpose()
             .field("outlier_detection")?,
         http: cluster_http::options(value)?,
@@ -96,14 +96,20 @@ fn static_endpoints(value: &pb::Cluster, cluster: &Cluster) -> Result<Endpoints>
 }
 
 fn transports(value: &pb::Cluster) -> Result<Transports> {
-    let matches = each("transport_socket_matches", &value.transport_socket_matches, |one| {
+    let mut announce = None;
+    let mut socket = |socket: Option<&core::TransportSocket>| {
+        let (inner, version) = announced::unwrapped(socket)?;
+        announce = announce.or(version);
+        tls::upstream(inner.as_ref())
+    };
+    let mut matches = Vec::new();
+    for (index, one) in value.transport_socket_matches.iter().enumerate() {
         let criteria = one.r#match.as_ref().map(endpoint::criteria).unwrap_or_default();
-        Ok((criteria, tls::upstream(one.transport_socket.as_ref()).field("transport_socket")?))
-    })?;
-    Ok(Transports {
-        matches,
-        default: tls::upstream(value.transport_socket.as_ref()).field("transport_socket")?,
-    })
+        let transport = socket(one.transport_socket.as_ref()).field("transport_socket");
+        matches.push((criteria, transport.entry("transport_socket_matches", index)?));
+    }
+    let default = socket(value.transport_socket.as_ref()).field("transport_socket")?;
+    Ok(Transports { matches, default, announce })
 }
 
 fn secret_names(transports: &Transports) -> BTreeSet<Arc<str>> {

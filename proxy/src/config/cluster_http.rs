@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3 as pb;
+use envoy_types::pb::envoy::config::common::matcher::v3 as predicate;
 use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::config::route::v3 as route;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3 as http_pb;
 
 use super::error::{At as _, ConfigError, Result};
@@ -26,6 +28,45 @@ pub(super) fn options(value: &pb::Cluster) -> Result<HttpOptions> {
         decode(any).and_then(|value| apply(&mut options, &value)).field(&field)?;
     }
     Ok(options)
+}
+
+/// Status codes that count as errors of an endpoint in place of 5xx; none if the cluster names none.
+pub(super) fn error_codes(value: &pb::Cluster) -> Result<Vec<u16>> {
+    let Some(any) = value.typed_extension_protocol_options.get(OPTIONS_NAME) else { return Ok(Vec::new()) };
+    let options: http_pb::HttpProtocolOptions = decode(any)?;
+    let detection = options.outlier_detection.and_then(|detection| detection.error_matcher);
+    let mut codes = Vec::new();
+    if let Some(matcher) = detection {
+        add_codes(&matcher, &mut codes).field("outlier_detection.error_matcher")?;
+    }
+    Ok(codes)
+}
+
+fn add_codes(matcher: &predicate::MatchPredicate, codes: &mut Vec<u16>) -> Result<()> {
+    use predicate::match_predicate::Rule;
+    let headers = match &matcher.rule {
+        Some(Rule::OrMatch(set)) => return set.rules.iter().try_for_each(|rule| add_codes(rule, codes)),
+        Some(Rule::HttpResponseHeadersMatch(matched)) => matched.headers.as_slice(),
+        _ => &[],
+    };
+    let code = match headers {
+        [only] if only.name == ":status" => exact(only).and_then(|text| text.parse().ok()),
+        _ => None,
+    };
+    codes.push(code.ok_or_else(|| ConfigError::unsupported("anything but one of several exact :status"))?);
+    Ok(())
+}
+
+fn exact(header: &route::HeaderMatcher) -> Option<&str> {
+    use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+    use route::header_matcher::HeaderMatchSpecifier;
+    match header.header_match_specifier.as_ref()? {
+        HeaderMatchSpecifier::StringMatch(text) => match text.match_pattern.as_ref()? {
+            MatchPattern::Exact(exact) => Some(exact),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// From the cluster's own fields, which Envoy calls deprecated and people still write.
@@ -54,7 +95,6 @@ fn apply(options: &mut HttpOptions, value: &http_pb::HttpProtocolOptions) -> Res
         UpstreamProtocolOptions as Pb, explicit_http_config::ProtocolConfig,
     };
     let unsupported = [
-        ("outlier_detection", value.outlier_detection.is_some()),
         ("request_mirror_policies", !value.request_mirror_policies.is_empty()),
         ("retry_policy", value.retry_policy.is_some()),
         ("hash_policy", !value.hash_policy.is_empty()),

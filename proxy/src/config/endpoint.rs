@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::config::endpoint::v3 as pb;
 use envoy_types::pb::google::protobuf as wkt;
 
 use super::error::{At as _, ConfigError, Result};
-use super::value::{enumeration, metadata, number, socket_address, text_in};
+use super::value::{enumeration, metadata, number, place, text_in};
 use crate::snapshot::cluster::{
     ClusterState, Endpoint, EndpointMetadata, Endpoints, Health, Locality, LocalityEndpoints, Priority,
     Workload,
@@ -78,13 +78,13 @@ fn endpoint(value: &pb::LbEndpoint, state: &ClusterState, shared: &mut Shared) -
         Some(HostIdentifier::EndpointName(_)) => return Err(ConfigError::unsupported("endpoint_name")),
         None => return Err(ConfigError::new("an endpoint is required")),
     };
-    let address = socket_address(inner.address.as_ref()).field("endpoint.address")?;
+    let place = place(inner.address.as_ref()).field("endpoint.address")?;
     Ok(Endpoint {
         weight: number(value.load_balancing_weight.as_ref()).unwrap_or(1).max(1),
         health: health(value.health_status).field("health_status")?,
         hostname: (!inner.hostname.is_empty()).then(|| inner.hostname.as_str().into()),
         metadata: shared.one(endpoint_metadata(value.metadata.as_ref())),
-        state: state.endpoint(address),
+        state: state.endpoint_at(place),
     })
 }
 

@@ -32,7 +32,8 @@ pub(super) fn limits(value: Option<&pb::CircuitBreakers>) -> Limits {
 }
 
 /// When endpoints are ejected. A detection that is not enforced is off.
-pub(super) fn outlier(value: &pb::OutlierDetection) -> Result<OutlierDetection> {
+/// `error_codes` count as errors in place of 5xx, if there are any.
+pub(super) fn outlier(value: &pb::OutlierDetection, error_codes: Vec<u16>) -> Result<OutlierDetection> {
     let seconds = |field, duration: Option<&wkt::Duration>, default| {
         optional_duration(field, duration).map(|found| found.unwrap_or(Duration::from_secs(default)))
     };
@@ -55,7 +56,7 @@ pub(super) fn outlier(value: &pb::OutlierDetection) -> Result<OutlierDetection> 
         max_ejection: seconds("max_ejection_time", value.max_ejection_time.as_ref(), 300)?.max(base_ejection),
         max_ejection_percent: number(value.max_ejection_percent.as_ref()).unwrap_or(10).min(100),
         always_eject_one: flag(value.always_eject_one_host.as_ref()),
-        error_codes: Vec::new(),
+        error_codes,
     })
 }
 

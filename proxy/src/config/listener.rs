@@ -50,6 +50,7 @@ pub fn listener(value: &pb::Listener) -> Result<CompiledListener> {
         name: value.name.as_str().into(),
         addresses: addresses(value)?,
         bind: binds(value),
+        proxy_protocol: filters.proxy_protocol,
         original_destination: filters.original_destination || hand_off,
         hand_off,
         direction: direction(value.traffic_direction)?,

@@ -14,10 +14,14 @@ const TLS_INSPECTOR: &str =
 const HTTP_INSPECTOR: &str =
     "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
 
+const PROXY_PROTOCOL: &str =
+    "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
+
 /// What the filters of a listener do.
 #[derive(Debug, Default)]
 pub(super) struct ListenerFilters {
     pub(super) original_destination: bool,
+    pub(super) proxy_protocol: bool,
     pub(super) tls: Option<Inspector>,
     pub(super) http: Option<Inspector>,
 }
@@ -61,6 +65,7 @@ fn add(filters: &mut ListenerFilters, filter: &pb::ListenerFilter) -> Result<()>
         ORIGINAL_DST => filters.original_destination = true,
         TLS_INSPECTOR => filters.tls = inspector()?,
         HTTP_INSPECTOR => filters.http = inspector()?,
+        PROXY_PROTOCOL => filters.proxy_protocol = true,
         unknown => return Err(ConfigError::unknown_extension("listener filter", &filter.name, unknown)),
     }
     Ok(())

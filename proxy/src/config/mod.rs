@@ -8,7 +8,9 @@
 #![allow(deprecated, reason = "control planes still send what Envoy's API calls deprecated")]
 
 mod access_log;
+mod announced;
 mod balancing;
+mod claim;
 mod cluster;
 mod cluster_http;
 mod discovery;

@@ -9,7 +9,7 @@ use super::error::{At as _, ConfigError, Result, each};
 use super::filter_config::{PerFilter, cors_route, per_filter};
 use super::in_use::Texts;
 use super::value::{enumeration, metadata, number, runtime_fraction, text_in};
-use super::{headers, matcher, route_action};
+use super::{claim, headers, matcher, route_action};
 use crate::snapshot::path::{PathCondition, PathMatch};
 use crate::snapshot::route::{Conditions, Origin, RequireTls, Route, RouteTable, VirtualHost};
 
@@ -93,6 +93,7 @@ fn virtual_host_within(value: &pb::VirtualHost, outer: &Inherited) -> Result<Vir
     };
     let routes = each("routes", &value.routes, |item| {
         route(item, &inherited)
+            .map(|route| Route { stat_name: stat_name(&value.name, &item.stat_prefix), ..route })
             .map(Arc::new)
             .map_err(|e| if item.name.is_empty() { e } else { named(&item.name, e) })
     })?;
@@ -111,6 +112,11 @@ fn virtual_host_within(value: &pb::VirtualHost, outer: &Inherited) -> Result<Vir
     });
     host.origin = origin(value.metadata.as_ref(), &inherited.texts);
     Ok(host)
+}
+
+/// Under which name a route's answers are counted: `vhost.<virtual host>.route.<prefix>`, as an Envoy spells it.
+fn stat_name(virtual_host: &str, prefix: &str) -> Option<Arc<str>> {
+    (!prefix.is_empty()).then(|| format!("vhost.{virtual_host}.route.{prefix}").into())
 }
 
 fn require_tls(value: i32) -> Result<RequireTls> {
@@ -181,7 +187,6 @@ fn conditions(value: &pb::RouteMatch) -> Result<Conditions> {
     let unsupported = [
         ("cookies", value.cookies.is_empty()),
         ("tls_context", value.tls_context.is_none()),
-        ("dynamic_metadata", value.dynamic_metadata.is_empty()),
         ("filter_state", value.filter_state.is_empty()),
     ];
     if let Some((field, _)) = unsupported.into_iter().find(|(_, unset)| !unset) {
@@ -191,6 +196,7 @@ fn conditions(value: &pb::RouteMatch) -> Result<Conditions> {
     Ok(Conditions {
         headers: each("headers", &value.headers, matcher::header)?,
         query: each("query_parameters", &value.query_parameters, matcher::query)?,
+        claims: each("dynamic_metadata", &value.dynamic_metadata, claim::claim)?,
         grpc: value.grpc.is_some(),
         share: share.transpose().field("runtime_fraction")?,
     })

@@ -35,7 +35,10 @@ pub fn secret(value: &pb::Secret, now: SystemTime) -> Result<CompiledSecret> {
         }
         Some(Type::ValidationContext(context)) => {
             let roots = data(context.trusted_ca.as_ref()).field("trusted_ca")?.unwrap_or_default();
-            let bundle = TrustBundle::from_pem(&roots).map_err(ConfigError::new).field("trusted_ca")?;
+            let mut bundle = TrustBundle::from_pem(&roots).map_err(ConfigError::new).field("trusted_ca")?;
+            if let Some(revoked) = data(context.crl.as_ref()).field("crl")? {
+                bundle = bundle.with_revoked(&revoked).map_err(ConfigError::new).field("crl")?;
+            }
             Ok(CompiledSecret::Roots(bundle))
         }
         Some(Type::SessionTicketKeys(_)) => {

@@ -268,8 +268,8 @@ fn listeners_that_cannot_be_honoured_are_refused_by_field() {
         ("/filterChains", json!([]), "filter_chains: at least one is required"),
         (
             "/listenerFilters",
-            json!([{"name": "pp", "typedConfig": {"@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"}}]),
-            "listener_filters[0]: listener filter \"pp\" of type \"type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol\" is not supported by this proxy",
+            json!([{"name": "pp", "typedConfig": {"@type": "type.googleapis.com/envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit"}}]),
+            "listener_filters[0]: listener filter \"pp\" of type \"type.googleapis.com/envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit\" is not supported by this proxy",
         ),
         ("/address", address("nowhere", 80), "address: \"nowhere\" is not an IP address"),
         (
@@ -506,7 +506,7 @@ fn routes_that_cannot_be_honoured_are_refused_by_host_and_route() {
         (
             "/match",
             json!({"prefix": "/", "dynamicMetadata": [{"filter": "f", "path": [{"key": "a"}], "value": {"presentMatch": true}}]}),
-            "routes[0]: (canary) match: a condition on dynamic_metadata is not supported by this proxy",
+            "routes[0]: (canary) match: dynamic_metadata[0]: a condition on metadata other than the claims of a token is not supported by this proxy",
         ),
         ("/route/cluster", json!(null), "routes[0]: (canary) route: a cluster is required"),
         (

@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 
 use super::error::{At as _, ConfigError, Result, each};
 use super::value::{decode, enumeration, flag};
+use crate::identity::with_revoked;
 use crate::snapshot::cluster::{Transport, UpstreamTls};
 use crate::snapshot::listener::{ClientCertificate, DownstreamTls, Fingerprint, NameMatch, TlsVersion};
 
@@ -78,6 +79,7 @@ fn downstream_context(value: &pb::DownstreamTlsContext) -> Result<DownstreamTls>
         alpn: common.alpn,
         min_version: common.min_version,
         max_version: common.max_version,
+        cipher_suites: common.cipher_suites,
     })
 }
 
@@ -112,6 +114,7 @@ struct Common {
     alpn: Vec<Box<[u8]>>,
     min_version: TlsVersion,
     max_version: TlsVersion,
+    cipher_suites: Vec<Box<str>>,
 }
 
 fn common(value: Option<&pb::CommonTlsContext>) -> Result<Common> {
@@ -137,7 +140,22 @@ fn common(value: Option<&pb::CommonTlsContext>) -> Result<Common> {
         alpn: value.alpn_protocols.iter().map(|protocol| protocol.as_bytes().into()).collect(),
         min_version,
         max_version,
+        cipher_suites: cipher_suites(value.tls_params.as_ref()).field("tls_params.cipher_suites")?,
     })
+}
+
+/// Suites of TLS 1.2. OpenSSL's notation for suites of one rank, `[A|B]`, is a list of them here.
+fn cipher_suites(value: Option<&pb::TlsParameters>) -> Result<Vec<Box<str>>> {
+    let written = value.map_or(&[][..], |value| &value.cipher_suites);
+    let names = written.iter().flat_map(|name| name.trim_matches(['[', ']']).split('|'));
+    let names: Vec<Box<str>> = names.map(Box::from).collect();
+    if !names.is_empty() && pki::tls::provider_with_suites(&names).is_none() {
+        return Err(ConfigError::new(format!(
+            "this proxy speaks none of {}; it speaks ECDHE-RSA-AES128-GCM-SHA256 and its kin",
+            names.join(", ")
+        )));
+    }
+    Ok(names)
 }
 
 /// Versions below TLS 1.2 are not spoken: a lower minimum means 1.2, a lower maximum is refused.
@@ -180,9 +198,11 @@ fn validation(value: &pb::CommonTlsContext) -> Result<Validation> {
         Some(Pb::CombinedValidationContext(combined)) => {
             let context = combined.default_validation_context.as_ref();
             let secret = combined.validation_context_sds_secret_config.as_ref();
+            let revoked = context.and_then(|context| context.crl.as_ref());
+            let roots = secret.map(|secret| roots(&secret.name, revoked)).transpose();
             Ok(Validation {
                 present: true,
-                roots: secret.map(|secret| secret.name.as_str().into()),
+                roots: roots.field("combined_validation_context.default_validation_context.crl")?,
                 names: context
                     .map(names)
                     .transpose()
@@ -200,8 +220,23 @@ fn validation(value: &pb::CommonTlsContext) -> Result<Validation> {
     }
 }
 
+/// The secret with the roots. Where the context names a file with revoked certificates, that is part of a file's name.
+fn roots(name: &str, revoked: Option<&core::DataSource>) -> Result<Arc<str>> {
+    use core::data_source::Specifier;
+    match revoked.map(|source| &source.specifier) {
+        None => Ok(name.into()),
+        Some(Some(Specifier::Filename(path))) => with_revoked(name, path).map(Into::into).ok_or_else(|| {
+            ConfigError::unsupported("a file of revoked certificates beside roots that are none")
+        }),
+        Some(_) => Err(ConfigError::unsupported("a list of revoked certificates that is no file")),
+    }
+}
+
 /// A context without a secret can only say that any certificate is fine.
 fn inline(context: &pb::CertificateValidationContext) -> Result<Validation> {
+    if context.crl.is_some() {
+        return Err(ConfigError::unsupported("crl without roots from a secret"));
+    }
     if context.trusted_ca.is_some() {
         return Err(ConfigError::unsupported("trusted_ca outside of a secret"));
     }
@@ -236,7 +271,6 @@ fn no_sha256() -> ConfigError {
 
 fn names(context: &pb::CertificateValidationContext) -> Result<Vec<NameMatch>> {
     let unsupported = [
-        ("crl", context.crl.is_some()),
         ("custom_validator_config", context.custom_validator_config.is_some()),
         ("allow_expired_certificate", context.allow_expired_certificate),
     ];

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use prost::Message;
 
 use super::error::{At as _, ConfigError, Result};
+use crate::snapshot::cluster::Place;
 use crate::snapshot::route::Fraction;
 
 /// A duration; negative ones and those beyond all reason are refused.
@@ -68,6 +69,15 @@ pub(super) fn socket_address(address: Option<&core::Address>) -> Result<SocketAd
         }
         Some(Address::EnvoyInternalAddress(_)) => Err(ConfigError::unsupported("an internal address")),
         None => Err(ConfigError::new("an address is required")),
+    }
+}
+
+/// Where an endpoint listens: an address with a port, or a Unix socket.
+pub(super) fn place(address: Option<&core::Address>) -> Result<Place> {
+    use core::address::Address;
+    match address.and_then(|address| address.address.as_ref()) {
+        Some(Address::Pipe(pipe)) if !pipe.path.is_empty() => Ok(Place::Socket(pipe.path.as_str().into())),
+        _ => socket_address(address).map(Place::Port),
     }
 }
 

@@ -16,6 +16,6 @@ pub(crate) use authority::bearer;
 pub(crate) use channel::over;
 pub use channel::{Channel, ChannelError, Target, connect};
 pub use health::{Health, Report};
-pub(crate) use named::FileSecrets;
+pub(crate) use named::{FileSecrets, with_revoked};
 pub use renew::{Renewal, run};
 pub use secrets::{Secrets, TlsNames};

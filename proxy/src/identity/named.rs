@@ -13,6 +13,8 @@ use super::Secrets;
 const FILE_CERT: &str = "file-cert:";
 /// `file-root:<file>`.
 const FILE_ROOT: &str = "file-root:";
+/// Between a file with roots and one with what they have revoked.
+const REVOKED: &str = "~revoked:";
 /// Instead of a file: what the system trusts, as where a DestinationRule names no roots.
 const SYSTEM: &str = "system";
 /// Where Debian, Fedora, SUSE and Alpine have it.
@@ -79,6 +81,11 @@ impl FileSecrets {
     }
 }
 
+/// The name of the same roots with a file of what they have revoked; none if these roots are no file.
+pub(crate) fn with_revoked(name: &str, path: &str) -> Option<String> {
+    name.starts_with(FILE_ROOT).then(|| format!("{name}{REVOKED}{path}"))
+}
+
 /// The file with the roots that this system trusts.
 fn system_roots() -> Result<&'static str, String> {
     let there = SYSTEM_ROOTS.iter().find(|path| std::path::Path::new(path).is_file());
@@ -87,13 +94,19 @@ fn system_roots() -> Result<&'static str, String> {
 
 fn read(name: &str, last: &mut Vec<u8>, secrets: &Secrets) -> Result<(), String> {
     let file = |path: &str| std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"));
-    if let Some(path) = name.strip_prefix(FILE_ROOT) {
+    if let Some(paths) = name.strip_prefix(FILE_ROOT) {
+        let (path, revoked) =
+            paths.split_once(REVOKED).map_or((paths, None), |(path, list)| (path, Some(list)));
         let path = if path == SYSTEM { system_roots()? } else { path };
-        let pem = file(path)?;
-        if pem != *last {
-            let roots = TrustBundle::from_pem(&pem).map_err(|error| error.to_string())?;
+        let (pem, revoked) = (file(path)?, revoked.map(file).transpose()?);
+        let both = [pem.as_slice(), revoked.as_deref().unwrap_or_default()].concat();
+        if both != *last {
+            let mut roots = TrustBundle::from_pem(&pem).map_err(|error| error.to_string())?;
+            if let Some(revoked) = revoked {
+                roots = roots.with_revoked(&revoked).map_err(|error| error.to_string())?;
+            }
             secrets.set_roots(name, Arc::new(roots));
-            *last = pem;
+            *last = both;
         }
         return Ok(());
     }

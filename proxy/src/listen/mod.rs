@@ -12,7 +12,7 @@ pub mod sockets;
 pub mod stream;
 pub mod tls;
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
 
@@ -23,6 +23,7 @@ use self::{
 };
 use crate::{
     drain::Signal,
+    proxy_protocol,
     request::{
         self,
         outcome::{Connection, TlsFacts},
@@ -31,6 +32,9 @@ use crate::{
     snapshot::listener::{ConnectionView, FilterChain, Listener, Network},
     tcp,
 };
+
+/// Time for a PROXY header to come.
+const HEADER: Duration = Duration::from_secs(15);
 
 /// A connection that is ready to be served.
 struct Ready {
@@ -58,8 +62,19 @@ async fn prepare(worker: &Rc<Worker>, mut stream: TcpStream, address: SocketAddr
     let listeners = worker.snapshot().listeners.clone();
     // A listener that has just been removed serves nobody.
     let bound = listeners.bound_to(address)?;
-    let ends = original::ends(&stream, bound.original_destination).ok()?;
+    let mut ends = original::ends(&stream, bound.original_destination).ok()?;
     let _ = stream.set_nodelay(true);
+    if bound.proxy_protocol {
+        let header = tokio::time::timeout(HEADER, proxy_protocol::read(&mut stream)).await;
+        match header.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+            Ok(Some(told)) => ends = Ends { remote: told.source, destination: told.destination, ..ends },
+            Ok(None) => {}
+            Err(problem) => {
+                tracing::debug!(listener = %bound.name, remote = %ends.remote, %problem, "no PROXY header");
+                return None;
+            }
+        }
+    }
     let listener = owner(&listeners, bound, ends);
     drop(listeners);
 

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
 use pki::tls::ClientAuth;
-use rustls::{ServerConfig, SupportedProtocolVersion, server::Accepted};
+use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm, SupportedProtocolVersion, server::Accepted};
 use tokio::net::TcpStream;
 use tokio_rustls::{StartHandshake, server::TlsStream};
 use x509_parser::{extensions::GeneralName, prelude::FromDer as _};
@@ -54,6 +54,7 @@ struct Key {
     names: TlsNames,
     clients: ClientCertificate,
     versions: (TlsVersion, TlsVersion),
+    suites: Vec<Box<str>>,
     alpn: Vec<Box<[u8]>>,
 }
 
@@ -78,7 +79,8 @@ impl ServerConfigs {
         let alpn = agreed(&context.alpn, carries_http, offers);
         let names = TlsNames { certificate: certificate.cloned(), roots: context.roots.clone() };
         let versions = (context.min_version, context.max_version);
-        let key = Key { names, clients: context.client_certificate, versions, alpn };
+        let suites = context.cipher_suites.clone();
+        let key = Key { names, clients: context.client_certificate, versions, suites, alpn };
         let mut made = self.made.borrow_mut();
         if let Some(config) = made.get(&key) {
             return Ok(config.clone());
@@ -94,7 +96,8 @@ impl ServerConfigs {
         };
         let alpn: Vec<&[u8]> = key.alpn.iter().map(AsRef::as_ref).collect();
         let versions = supported_versions(versions);
-        let config = pki::tls::server_config_with_versions(identity, clients, &alpn, &versions)?;
+        let provider = pki::tls::provider_with_suites(&key.suites).unwrap_or_else(pki::tls::provider);
+        let config = pki::tls::server_config_with_versions(identity, clients, &alpn, &versions, provider)?;
         if made.len() >= KEPT {
             made.clear();
         }
@@ -111,12 +114,20 @@ fn choose<'a>(secrets: &Secrets, context: &'a DownstreamTls, hello: &Accepted) -
             let known = secrets.certificate(name)?;
             let key = &known.certified().key;
             key.choose_scheme(hello.signature_schemes())?;
-            Some(u8::from(key.algorithm() != rustls::SignatureAlgorithm::ECDSA))
+            speaks(hello.cipher_suites(), key.algorithm()).then_some(())?;
+            Some(u8::from(key.algorithm() != SignatureAlgorithm::ECDSA))
         };
         let usable = context.certificates.iter().filter_map(|name| Some((rank(&name)?, name)));
         return usable.min_by_key(|(rank, _)| *rank).map(|(_, name)| name).or(context.certificates.first());
     };
     Some(only)
+}
+
+/// Whether a client has a suite for a key of this kind: those of TLS 1.3 are for all.
+fn speaks(suites: &[CipherSuite], key: SignatureAlgorithm) -> bool {
+    let kind = if key == SignatureAlgorithm::ECDSA { "_ECDSA_" } else { "_RSA_" };
+    let fits = |name: &str| name.starts_with("TLS13_") || name.contains(kind);
+    suites.iter().any(|suite| suite.as_str().is_some_and(fits))
 }
 
 fn supported_versions((min, max): (TlsVersion, TlsVersion)) -> Vec<&'static SupportedProtocolVersion> {

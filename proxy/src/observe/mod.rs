@@ -18,6 +18,7 @@ mod labels;
 pub mod log;
 mod metrics;
 mod render;
+mod routes;
 #[cfg(test)]
 mod sample;
 mod series;
@@ -38,6 +39,7 @@ use self::{
     exchange::{Exchange, Introduction},
     log::{LogFormats, Writers},
     metrics::Metrics,
+    routes::{RouteCounters, RouteStats},
     series::Shard,
 };
 use crate::{
@@ -60,13 +62,22 @@ pub struct Observe {
     writers: Writers,
     shards: Mutex<Vec<Arc<Shard>>>,
     introduction: Introduction,
+    routes: RouteStats,
 }
 
 impl Observe {
     /// Begins with nothing counted. `node` is our node id.
     pub fn new(local: LocalWorkload, node: &str, filter: StatsFilter) -> Arc<Self> {
         let introduction = Introduction::new(&local, node);
-        Arc::new(Self { local, filter, writers: Writers::default(), shards: Mutex::default(), introduction })
+        let routes = RouteStats::default();
+        Arc::new(Self {
+            local,
+            filter,
+            writers: Writers::default(),
+            shards: Mutex::default(),
+            introduction,
+            routes,
+        })
     }
 
     /// A recorder for one worker.
@@ -77,6 +88,7 @@ impl Observe {
             metrics: RefCell::new(Metrics::new(self.clone(), shard)),
             exchange: RefCell::default(),
             logs: RefCell::new(LogFormats::new(self.clone())),
+            routes: RouteCounters::default(),
             shared: self.clone(),
         })
     }
@@ -86,6 +98,11 @@ impl Observe {
         render::istio(self, &self.shards.lock(), out);
         clusters::render(&live.load(), &self.filter, out);
         render::own(&self.writers, out);
+    }
+
+    /// Statistics of routes that are counted for themselves, under Envoy's names.
+    pub fn route_stats(&self) -> Vec<(String, u64)> {
+        self.routes.each()
     }
 
     /// Writes out what logs hold. For the end of the process; blocks until it is done.
@@ -101,6 +118,7 @@ pub struct Recorder {
     metrics: RefCell<Metrics>,
     exchange: RefCell<Exchange>,
     logs: RefCell<LogFormats>,
+    routes: RouteCounters,
 }
 
 impl Recorder {
@@ -138,6 +156,7 @@ impl Recorder {
         if manager.filters.istio_stats {
             self.metrics.borrow_mut().request(outcome, &mut self.exchange.borrow_mut());
         }
+        self.routes.count(&self.shared.routes, outcome);
         self.log(&manager.access_logs, outcome);
     }
 

@@ -50,7 +50,10 @@ impl Exchange {
         }
         self.simplify_authority();
         let Head { headers, scheme, .. } = &mut self.head;
-        self.record.client = forwarded::identify(manager, headers, connection.facts.remote, scheme);
+        // What carries a request to the edge is what it came by; HTTP/2 between proxies keeps the scheme that it had.
+        let carried = if connection.facts.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let told = if manager.use_remote_address { &carried } else { &*scheme };
+        self.record.client = forwarded::identify(manager, headers, connection.facts.remote, told);
         if text(headers.get(forwarded::FORWARDED_PROTO)) == "https" {
             *scheme = Scheme::HTTPS;
         } else {

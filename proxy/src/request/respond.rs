@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 use super::{
     Exchange,
     attempt::Answered,
-    head::{BadHead, headers_size},
+    head::{BadHead, headers_size, text},
     outcome::Flags,
     record::Record,
     reply::Reply,
@@ -88,7 +88,8 @@ impl Exchange {
         }
         let idle = this.idle_timeout();
         let count_messages = this.grpc && this.connection.manager.filters.grpc_stats;
-        let body = ClientBody::upstream(body, this.record, deadline, idle, count_messages);
+        let length = text(parts.headers.get(header::CONTENT_LENGTH)).parse().ok();
+        let body = ClientBody::upstream(body, this.record, deadline, idle, count_messages).of_length(length);
         Response::from_parts(parts, body)
     }
 

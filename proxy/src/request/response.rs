@@ -35,6 +35,8 @@ pub struct ClientBody {
     record: Option<Record>,
     limits: Option<Box<Limits>>,
     counter: Option<GrpcMessages>,
+    /// Bytes that are still to come, where the head has said how many there are.
+    left: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -52,14 +54,15 @@ struct Limits {
 impl ClientBody {
     /// A body of our own. It is over when it has been taken.
     pub fn local(bytes: Bytes, record: Record) -> Self {
-        let mut body = Self { kind: Kind::Local(bytes), record: Some(record), limits: None, counter: None };
+        let mut body =
+            Self { kind: Kind::Local(bytes), record: Some(record), limits: None, counter: None, left: None };
         body.finish_if_ended();
         body
     }
 
     /// A body without a record: the record goes on elsewhere.
     pub fn unrecorded() -> Self {
-        Self { kind: Kind::Local(Bytes::new()), record: None, limits: None, counter: None }
+        Self { kind: Kind::Local(Bytes::new()), record: None, limits: None, counter: None, left: None }
     }
 
     /// The upstream's body, which must be over by `deadline`, with no pause longer than `idle`.
@@ -77,14 +80,21 @@ impl ClientBody {
             })
         });
         let counter = count_messages.then(GrpcMessages::default);
-        let mut body = Self { kind: Kind::Upstream(body), record: Some(record), limits, counter };
+        let mut body = Self { kind: Kind::Upstream(body), record: Some(record), limits, counter, left: None };
         body.finish_if_ended();
         body
     }
 
+    /// The same, of which the head says how long it is. Whoever has so many bytes has all, and may be gone before the
+    /// upstream says that there are no more.
+    pub fn of_length(mut self, length: Option<u64>) -> Self {
+        self.left = length.filter(|length| *length > 0);
+        self
+    }
+
     /// hyper doesn't poll a body that says it has ended.
     fn finish_if_ended(&mut self) {
-        if Body::is_end_stream(self)
+        if (Body::is_end_stream(self) || self.left == Some(0))
             && let Some(mut record) = self.record.take()
         {
             record.finish();
@@ -161,6 +171,9 @@ impl Body for ClientBody {
             Some(Ok(frame)) => {
                 this.moved();
                 this.note(&frame);
+                if let (Some(left), Some(data)) = (&mut this.left, frame.data_ref()) {
+                    *left = left.saturating_sub(data.len() as u64);
+                }
                 this.finish_if_ended();
                 Poll::Ready(Some(Ok(frame)))
             }

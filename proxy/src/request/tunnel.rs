@@ -16,6 +16,7 @@ use super::{
     response::ClientBody,
 };
 use crate::{
+    proxy_protocol::Announced,
     snapshot::Cluster,
     tcp,
     upstream::{Connected, ResponseBody},
@@ -29,7 +30,9 @@ pub(super) async fn connect(
 ) -> Result<Answered, Box<Reply>> {
     let endpoint = attempt::pick(exchange, cluster, plan, &[])?;
     let worker = exchange.connection.worker.clone();
-    let connected = worker.upstreams.connect(cluster, &endpoint).await;
+    let connection = &exchange.connection.facts;
+    let client = Announced { source: connection.remote, destination: connection.local };
+    let connected = worker.upstreams.connect(cluster, &endpoint, client).await;
     match connected {
         Ok(connected) => {
             let response = Response::new(ResponseBody::default());

@@ -14,7 +14,8 @@ use std::{
 use ::http::HeaderName;
 
 use super::listener::TlsVersion;
-pub use crate::upstream::state::{ClusterState, EndpointState, Registry};
+pub use crate::proxy_protocol::Version;
+pub use crate::upstream::state::{ClusterState, EndpointState, Place, Registry};
 
 /// Envoy's Cluster, with its endpoints.
 #[derive(Debug, Clone)]
@@ -408,11 +409,13 @@ pub struct Transports {
     pub matches: Vec<(TransportCriteria, Transport)>,
     /// For all others.
     pub default: Transport,
+    /// Each connection begins with a PROXY header of this version.
+    pub announce: Option<Version>,
 }
 
 impl Default for Transports {
     fn default() -> Self {
-        Self { matches: Vec::new(), default: Transport::Raw }
+        Self { matches: Vec::new(), default: Transport::Raw, announce: None }
     }
 }
 
@@ -589,9 +592,14 @@ impl Endpoint {
         Self { weight: 1, health: Health::Healthy, hostname: None, metadata: Arc::default(), state }
     }
 
-    /// Its address.
+    /// Its address; 0.0.0.0:0 for a Unix socket, which has none.
     pub fn address(&self) -> SocketAddr {
         self.state.address()
+    }
+
+    /// Where it listens.
+    pub fn place(&self) -> &Place {
+        self.state.place()
     }
 }
 
@@ -668,6 +676,7 @@ mod tests {
         let transports = Transports {
             matches: vec![(vec![("tlsMode".into(), "istio".into())], tls.clone()), (vec![], Transport::Raw)],
             default: tls.clone(),
+            announce: None,
         };
         let meshed = EndpointMetadata {
             transport_match: vec![("tlsMode".into(), "istio".into())],

@@ -53,6 +53,8 @@ pub struct Listener {
     pub addresses: Vec<SocketAddr>,
     /// Whether it has sockets of its own. Without, connections come from a listener that hands them off.
     pub bind: bool,
+    /// Each connection begins with a PROXY header that tells who the client is.
+    pub proxy_protocol: bool,
     /// Connections were redirected here; their destination is the original one.
     pub original_destination: bool,
     /// Connections whose original destination another listener owns go there (`use_original_dst`).
@@ -153,6 +155,8 @@ pub struct DownstreamTls {
     pub min_version: TlsVersion,
     /// The highest version.
     pub max_version: TlsVersion,
+    /// Suites of TLS 1.2 by OpenSSL's names. Empty is ours.
+    pub cipher_suites: Vec<Box<str>>,
 }
 
 /// A SHA-256 that tells a certificate, or a key, from all others.

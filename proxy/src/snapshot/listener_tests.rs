@@ -98,6 +98,7 @@ fn listener(name: &str, address: &str, bind: bool) -> Arc<Listener> {
         http_inspector: None,
         detection_timeout: None,
         continue_on_timeout: true,
+        proxy_protocol: false,
         chains: FilterChains::default(),
         access_logs: Vec::new(),
     })

@@ -11,6 +11,7 @@
 //!           └─ clusters: name -> Cluster
 //! ```
 
+pub mod claim;
 pub mod cluster;
 mod clusters;
 pub mod headers;

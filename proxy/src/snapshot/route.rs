@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::{
     Named,
+    claim::ClaimMatch,
     headers::HeaderEdits,
     matcher::{BadRegex, HeaderMatch, QueryMatch, RequestView, StringMatch},
     path::{PathCondition, PathIndex},
@@ -328,6 +329,8 @@ pub struct Conditions {
     pub headers: Vec<HeaderMatch>,
     /// All must hold.
     pub query: Vec<QueryMatch>,
+    /// All must hold, of the request's token.
+    pub claims: Vec<ClaimMatch>,
     /// gRPC requests only.
     pub grpc: bool,
     /// Only this share of the requests.
@@ -339,6 +342,8 @@ impl Conditions {
     pub fn match_all(&self, request: &RequestView<'_>, chance: &mut dyn FnMut() -> u32) -> bool {
         self.headers.iter().all(|header| header.matches(request))
             && self.query.iter().all(|query| query.matches(request.query))
+            // Nobody verifies tokens yet, so no request has claims.
+            && self.claims.iter().all(|claim| claim.matches(None))
             && (!self.grpc || is_grpc(request.headers))
             && self.share.is_none_or(|share| share.takes(chance()))
     }
@@ -389,6 +394,8 @@ pub struct Route {
     pub operation: Option<HeaderValue>,
     /// Where it comes from.
     pub origin: Option<Origin>,
+    /// The name under which its answers are counted, if somebody wants that (`stat_prefix`).
+    pub stat_name: Option<Arc<str>>,
 }
 
 impl Route {
@@ -405,6 +412,7 @@ impl Route {
             cors: None,
             operation: None,
             origin: None,
+            stat_name: None,
         }
     }
 }

@@ -13,7 +13,10 @@ use nix::sys::socket::{setsockopt, sockopt};
 use pki::tls::peer_id;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive as Probes};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpSocket, TcpStream, UnixStream},
+};
 use tokio_rustls::TlsConnector;
 
 use super::{
@@ -21,12 +24,17 @@ use super::{
     io::{Io, Link},
     tls::{ClientConfigs, Wire},
 };
-use crate::snapshot::cluster::{ClusterConfig, Endpoint, TcpKeepalive, Transport, UpstreamTls};
+use crate::proxy_protocol::{Announced, Version};
+use crate::snapshot::cluster::{ClusterConfig, Endpoint, Place, TcpKeepalive, Transport, UpstreamTls};
 
 /// Where and how to connect.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Target {
     pub(super) address: SocketAddr,
+    /// A Unix socket in the address's place.
+    socket: Option<Arc<str>>,
+    /// The header that each connection begins with, and whom it tells of if not of ourselves.
+    announce: Option<(Version, Option<Announced>)>,
     /// What its connections are for.
     pub(super) wire: Wire,
     /// How they are made for that.
@@ -55,6 +63,11 @@ impl Target {
         let name = authority.filter(|_| tls.is_some() && config.http.auto_sni).map(host_of);
         Self {
             address: endpoint.address(),
+            socket: match endpoint.place() {
+                Place::Socket(path) => Some(path.clone()),
+                Place::Port(_) => None,
+            },
+            announce: config.transports.announce.map(|version| (version, None)),
             // Where connections are counted, one carries one request at a time, or the limits would mean nothing.
             made_as: match wire {
                 Wire::Http1 if config.limits.count_connections() => Wire::Http1Alone,
@@ -68,6 +81,12 @@ impl Target {
             keepalive: config.tcp_keepalive,
             timeout: config.connect_timeout,
         }
+    }
+
+    /// Tells the endpoint of this client, if it is told of any.
+    pub(super) fn announcing(mut self, client: Announced) -> Self {
+        self.announce = self.announce.map(|(version, _)| (version, Some(client)));
+        self
     }
 
     /// Whether connections to this target serve a request of this kind.
@@ -120,19 +139,32 @@ impl Connector {
     }
 
     async fn connect_for_ever(&self, target: &Target) -> Result<Fresh, SendError> {
+        if let Some(path) = &target.socket {
+            return unix(target, path).await.map_err(|error| {
+                let problem = format!("immediate connect error: {}|remote address:{path}", words(&error));
+                SendError::connect(ResetReason::RemoteConnectionFailure, problem)
+            });
+        }
         let socket = self.socket(target).map_err(|error| {
             SendError::connect(
                 ResetReason::LocalConnectionFailure,
                 format!("socket error: {}", words(&error)),
             )
         })?;
-        let stream = socket.connect(target.address).await.map_err(|error| {
+        let mut stream = socket.connect(target.address).await.map_err(|error| {
             SendError::connect(
                 ResetReason::RemoteConnectionFailure,
                 format!("delayed connect error: {}", words(&error)),
             )
         })?;
-        let local = stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let local = stream.local_addr().unwrap_or(NOWHERE);
+        if let Some((version, client)) = target.announce {
+            let ourselves = Announced { source: local, destination: target.address };
+            let header = version.header(client.unwrap_or(ourselves));
+            let written = stream.write_all(&header).await;
+            written
+                .map_err(|error| SendError::connect(ResetReason::RemoteConnectionFailure, words(&error)))?;
+        }
         let Some(tls) = &target.tls else {
             let http2 = target.wire.is_http2(None);
             let link = Link {
@@ -192,6 +224,25 @@ impl Connector {
         let link = Link { remote: target.address, local, tls: true, peer, local_uri, protocol, alpn };
         Ok(Fresh { io: Io::Tls(Box::new(stream)), link: Rc::new(link), http2 })
     }
+}
+
+/// Stands for the address of a Unix socket.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+/// A connection to a Unix socket, which carries no TLS: it leaves the machine for nobody to listen.
+async fn unix(target: &Target, path: &str) -> io::Result<Fresh> {
+    let stream = UnixStream::connect(path).await?;
+    let http2 = target.wire.is_http2(None);
+    let link = Link {
+        remote: NOWHERE,
+        local: NOWHERE,
+        tls: false,
+        peer: None,
+        local_uri: None,
+        protocol: target.wire.protocol(http2),
+        alpn: None,
+    };
+    Ok(Fresh { io: Io::Unix(stream), link: Rc::new(link), http2 })
 }
 
 fn probes(keepalive: &TcpKeepalive) -> Probes {

@@ -60,7 +60,7 @@ fn key_of(endpoint: &Endpoint, hash_hostname: bool) -> String {
     match (&endpoint.metadata.hash_key, &endpoint.hostname) {
         (Some(key), _) => key.to_string(),
         (None, Some(hostname)) if hash_hostname => hostname.to_string(),
-        _ => endpoint.address().to_string(),
+        _ => endpoint.place().to_string(),
     }
 }
 

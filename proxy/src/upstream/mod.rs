@@ -57,6 +57,7 @@ use self::{
 };
 use crate::{
     identity::Secrets,
+    proxy_protocol::Announced,
     request::body::RequestBody,
     snapshot::{
         Reader,
@@ -153,11 +154,12 @@ impl Upstreams {
         result.map(|(response, answer)| response.map(|()| answer.into_body(underway)))
     }
 
-    /// Connects to an endpoint for TCP.
+    /// Connects to an endpoint for TCP, for a client that the endpoint may be told of.
     pub async fn connect(
         &self,
         cluster: &Arc<Cluster>,
         endpoint: &Arc<Endpoint>,
+        client: Announced,
     ) -> Result<Connected, SendError> {
         let state = &cluster.state;
         let mut underway = Underway::begin(state, &endpoint.state);
@@ -167,7 +169,7 @@ impl Upstreams {
             return Err(SendError::overflow());
         };
         state.stats.upstream_cx_total.inc();
-        let target = Target::new(&cluster.config, endpoint, Wire::Tcp, None);
+        let target = Target::new(&cluster.config, endpoint, Wire::Tcp, None).announcing(client);
         match self.connector.connect(&target).await {
             Ok(Fresh { io, link, .. }) => {
                 outlier::report(cluster, endpoint, Observation::Connected, Instant::now());

@@ -7,6 +7,7 @@
 use std::{
     borrow::Borrow,
     collections::{HashMap, HashSet},
+    fmt,
     hash::{Hash, Hasher},
     net::SocketAddr,
     sync::{
@@ -66,7 +67,7 @@ pub struct ClusterState {
     pub stats: ClusterStats,
     /// The ring or table of consistent hashing, which all workers share.
     pub(super) table: TableSlot,
-    endpoints: Mutex<HashSet<ByAddress>>,
+    endpoints: Mutex<HashSet<ByPlace>>,
 }
 
 impl ClusterState {
@@ -83,30 +84,53 @@ impl ClusterState {
 
     /// The state of the endpoint at this address.
     pub fn endpoint(&self, address: SocketAddr) -> Arc<EndpointState> {
+        self.endpoint_at(Place::Port(address))
+    }
+
+    /// The state of the endpoint at this place.
+    pub fn endpoint_at(&self, place: Place) -> Arc<EndpointState> {
         let mut endpoints = self.endpoints.lock();
-        if let Some(ByAddress(state)) = endpoints.get(&address) {
+        if let Some(ByPlace(state)) = endpoints.get(&place) {
             return state.clone();
         }
         if endpoints.len() == endpoints.capacity() {
-            endpoints.retain(|ByAddress(state)| Arc::strong_count(state) > 1);
+            endpoints.retain(|ByPlace(state)| Arc::strong_count(state) > 1);
         }
-        let state = Arc::new(EndpointState::new(address));
-        endpoints.insert(ByAddress(state.clone()));
+        let state = Arc::new(EndpointState::at(place));
+        endpoints.insert(ByPlace(state.clone()));
         state
     }
 
     /// Lets go of endpoints that nothing uses any more. Worth calling after a large set has been replaced.
     pub fn forget_unused_endpoints(&self) {
         let mut endpoints = self.endpoints.lock();
-        endpoints.retain(|ByAddress(state)| Arc::strong_count(state) > 1);
+        endpoints.retain(|ByPlace(state)| Arc::strong_count(state) > 1);
         endpoints.shrink_to_fit();
+    }
+}
+
+/// Where an endpoint listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A port.
+    Port(SocketAddr),
+    /// A Unix socket.
+    Socket(Arc<str>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(address) => address.fmt(out),
+            Self::Socket(path) => out.write_str(path),
+        }
     }
 }
 
 /// What traffic has made of an endpoint.
 #[derive(Debug)]
 pub struct EndpointState {
-    address: SocketAddr,
+    place: Place,
     /// Since when we know of it.
     pub(super) since: Instant,
     /// Requests (or TCP connections) under way.
@@ -118,12 +142,24 @@ pub struct EndpointState {
 impl EndpointState {
     /// The state of an endpoint that nobody shares.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, since: Instant::now(), active: AtomicU32::new(0), health: EndpointHealth::default() }
+        Self::at(Place::Port(address))
     }
 
-    /// The endpoint's address.
+    fn at(place: Place) -> Self {
+        Self { place, since: Instant::now(), active: AtomicU32::new(0), health: EndpointHealth::default() }
+    }
+
+    /// Where the endpoint listens.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The endpoint's address; 0.0.0.0:0 for a Unix socket, which has none.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        match self.place {
+            Place::Port(address) => address,
+            Place::Socket(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
+        }
     }
 
     /// Requests under way.
@@ -137,29 +173,29 @@ impl EndpointState {
     }
 }
 
-/// An endpoint's state in a set by address, so that the address isn't stored twice.
+/// An endpoint's state in a set by place, so that the place isn't stored twice.
 #[derive(Debug)]
-struct ByAddress(Arc<EndpointState>);
+struct ByPlace(Arc<EndpointState>);
 
-impl Borrow<SocketAddr> for ByAddress {
-    fn borrow(&self) -> &SocketAddr {
-        &self.0.address
+impl Borrow<Place> for ByPlace {
+    fn borrow(&self) -> &Place {
+        &self.0.place
     }
 }
 
-impl Hash for ByAddress {
+impl Hash for ByPlace {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.0.address.hash(hasher);
+        self.0.place.hash(hasher);
     }
 }
 
-impl PartialEq for ByAddress {
+impl PartialEq for ByPlace {
     fn eq(&self, other: &Self) -> bool {
-        self.0.address == other.0.address
+        self.0.place == other.0.place
     }
 }
 
-impl Eq for ByAddress {}
+impl Eq for ByPlace {}
 
 #[cfg(test)]
 mod tests {

@@ -275,7 +275,8 @@ fn an_endpoint_that_cannot_be_reached_is_said_so() {
             "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"
         );
         assert_eq!((world.used(Resource::Connections), world.used(Resource::Pending)), (0, 0));
-        let error = world.upstreams.connect(&world.cluster, &world.endpoint).await.unwrap_err();
+        let client = Announced { source: address, destination: address };
+        let error = world.upstreams.connect(&world.cluster, &world.endpoint, client).await.unwrap_err();
         assert_eq!(error.failure, Failure::Connect);
     });
 }
@@ -598,6 +599,7 @@ fn meshed(alpn: &[&[u8]]) -> (Arc<Secrets>, TlsAcceptor) {
 fn mtls(account: &'static str) -> impl FnOnce(&mut ClusterConfig) {
     move |config| {
         config.transports = Transports {
+            announce: None,
             matches: Vec::new(),
             default: Transport::Tls(Arc::new(UpstreamTls {
                 sni: Some("outbound_.80_._.app.default.svc.cluster.local".into()),

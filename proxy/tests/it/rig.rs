@@ -216,6 +216,7 @@ pub(crate) fn listener(address: SocketAddr, chains: Vec<FilterChain>) -> Listene
         http_inspector: None,
         detection_timeout: None,
         continue_on_timeout: true,
+        proxy_protocol: false,
         chains: FilterChains::new(chains.into_iter().map(Arc::new).collect(), None),
         access_logs: Vec::new(),
     }

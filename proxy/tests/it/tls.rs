@@ -50,6 +50,7 @@ fn inbound_tls() -> Arc<DownstreamTls> {
         alpn: vec![b"h2"[..].into(), b"http/1.1"[..].into()],
         min_version: TlsVersion::V1_2,
         max_version: TlsVersion::V1_3,
+        cipher_suites: Vec::new(),
     })
 }
 
@@ -98,7 +99,7 @@ fn client(ca: &pki::Ca, peer: SocketAddr, names: &[&str]) -> Rig {
     };
     rig.clusters(&[("peer", &[peer])], |config| {
         config.transports =
-            Transports { matches: Vec::new(), default: UpstreamTransport::Tls(tls.clone().into()) };
+            Transports { default: UpstreamTransport::Tls(tls.clone().into()), ..Transports::default() };
     });
     rig
 }

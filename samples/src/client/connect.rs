@@ -17,7 +17,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
@@ -37,6 +37,12 @@ pub struct Route {
     pub identity: Option<String>,
     /// For `https`: this version of TLS only, `1.2` or `1.3`.
     pub version: Option<String>,
+    /// For `https`: this suite of TLS 1.2 only, by its IANA name.
+    pub cipher: Option<String>,
+    /// For `https`: a protocol to offer by ALPN before HTTP's own.
+    pub alpn: Option<String>,
+    /// A line to begin each connection with: a PROXY header.
+    pub announce: Option<String>,
     /// For `https`: the server name to ask for, instead of the URL's host.
     pub server_name: Option<String>,
 }
@@ -58,12 +64,15 @@ impl Sender {
         let host = uri.host().context("the URL names no host")?.trim_matches(['[', ']']);
         let tls = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let stream = match &route.connect_to {
+        let mut stream = match &route.connect_to {
             Some(address) => TcpStream::connect(address.as_str()).await,
             None => TcpStream::connect((host, port)).await,
         }
         .context("connect")?;
         stream.set_nodelay(true)?;
+        if let Some(line) = &route.announce {
+            stream.write_all(format!("{line}\r\n").as_bytes()).await?;
+        }
         if !tls {
             return Self::handshake(stream, route.http2).await;
         }
@@ -128,9 +137,14 @@ impl Sender {
 }
 
 fn config(route: &Route) -> anyhow::Result<ClientConfig> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut provider = aws_lc_rs::default_provider();
+    if let Some(name) = &route.cipher {
+        provider.cipher_suites.retain(|suite| suite.suite().as_str() == Some(name.as_str()));
+    }
+    let provider = Arc::new(provider);
     let versions: &[&SupportedProtocolVersion] = match route.version.as_deref() {
         Some("1.2") => &[&TLS12],
+        _ if route.cipher.is_some() => &[&TLS12],
         Some("1.3") => &[&TLS13],
         _ => rustls::DEFAULT_VERSIONS,
     };
@@ -154,7 +168,8 @@ fn config(route: &Route) -> anyhow::Result<ClientConfig> {
         }
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![if route.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    let own = if route.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() };
+    config.alpn_protocols = route.alpn.iter().map(|name| name.as_bytes().to_vec()).chain([own]).collect();
     Ok(config)
 }
 

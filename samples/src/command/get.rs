@@ -45,6 +45,15 @@ pub(super) struct Target {
     /// Speak this version of TLS only
     #[arg(long, value_parser = ["1.2", "1.3"])]
     tls: Option<String>,
+    /// Speak this suite of TLS 1.2 only, such as `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`
+    #[arg(long)]
+    cipher: Option<String>,
+    /// Offer this protocol by ALPN before HTTP's own
+    #[arg(long)]
+    alpn: Option<String>,
+    /// A line to begin each connection with: a PROXY header
+    #[arg(long)]
+    announce: Option<String>,
     /// The TLS server name to ask for
     #[arg(long)]
     sni: Option<String>,
@@ -80,6 +89,9 @@ impl Target {
             trust: self.cacert.as_ref().map(read).transpose()?,
             identity: self.identity.as_ref().map(read).transpose()?,
             version: self.tls.clone(),
+            cipher: self.cipher.clone(),
+            alpn: self.alpn.clone(),
+            announce: self.announce.clone(),
             server_name: self.sni.clone(),
         })
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    sync::watch,
     time::Instant,
 };
 
@@ -27,21 +28,30 @@ pub struct Tcp {
     #[arg(long)]
     greeting: bool,
     /// Text to send
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
     send: String,
     /// Then send this much of a checksummed pattern
     #[arg(long, default_value = "0", value_parser = units::size)]
     bytes: u64,
+    /// Don't tell the server that nothing more will come before as much has come back
+    #[arg(long)]
+    patient: bool,
+    /// A line to send first, which doesn't come back: a PROXY header
+    #[arg(long)]
+    announce: Option<String>,
     /// How long the conversation may take
     #[arg(long, default_value = "10s", value_parser = units::duration)]
     timeout: Duration,
 }
 
+/// Bytes that are shown of what came back.
+const KEPT: usize = 4096;
+
 #[derive(Serialize)]
-struct Conversation {
+pub(super) struct Conversation {
     greeting: Option<String>,
     received_bytes: u64,
-    /// The first 256 bytes of what came back.
+    /// The first 4 KiB of what came back.
     received: String,
     /// Whether exactly the sent bytes came back.
     intact: bool,
@@ -50,15 +60,23 @@ struct Conversation {
 
 impl Tcp {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        print(&within(self.timeout, self.converse()).await?)
+        print(&self.converse_in_time().await?)
+    }
+
+    pub(super) async fn converse_in_time(self) -> anyhow::Result<Conversation> {
+        within(self.timeout, self.converse()).await
     }
 
     async fn converse(self) -> anyhow::Result<Conversation> {
         let started = Instant::now();
         let mut stream = TcpStream::connect(&self.address).await.context("connect")?;
         stream.set_nodelay(true)?;
+        if let Some(line) = &self.announce {
+            stream.write_all(format!("{line}\r\n").as_bytes()).await?;
+        }
         let greeting = if self.greeting { Some(read_line(&mut stream).await?) } else { None };
         let (mut read, mut write) = stream.into_split();
+        let (came_back, mut comes_back) = watch::channel(0);
         let sending = tokio::spawn(async move {
             let mut sum = Checksum::default();
             let mut blocks = std::pin::pin!(body::blocks(self.bytes));
@@ -68,8 +86,13 @@ impl Tcp {
                 sum.add(&block);
                 write.write_all(&block).await?;
             }
+            let sent = sum.finish();
+            if self.patient {
+                // A server that ends the conversation early ends the waiting as well.
+                let _ = comes_back.wait_for(|bytes| *bytes >= sent.bytes).await;
+            }
             write.shutdown().await?;
-            anyhow::Ok(sum.finish())
+            anyhow::Ok(sent)
         });
         let (mut sum, mut first, mut buffer) = (Checksum::default(), Vec::new(), vec![0; 64 * 1024]);
         loop {
@@ -78,9 +101,11 @@ impl Tcp {
                 break;
             }
             sum.add(&buffer[..length]);
-            let room = 256_usize.saturating_sub(first.len()).min(length);
+            came_back.send_modify(|bytes| *bytes += length as u64);
+            let room = KEPT.saturating_sub(first.len()).min(length);
             first.extend_from_slice(&buffer[..room]);
         }
+        drop(came_back);
         let (sent, received) = (sending.await?.context("sending")?, sum.finish());
         Ok(Conversation {
             greeting,

@@ -12,9 +12,11 @@ mod tcp;
 mod tls;
 mod websocket;
 
-use std::sync::Arc;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, sync::Arc};
 
+use anyhow::Context as _;
 use axum::{Extension, Router, routing::any};
+use tokio::net::UnixListener;
 
 pub use self::report::Report;
 use crate::{
@@ -43,6 +45,9 @@ pub struct Ports {
     /// TCP: speaks first, then sends back what it receives
     #[arg(long, default_value_t = 9001)]
     pub greeting: u16,
+    /// HTTP on this Unix socket as well
+    #[arg(long)]
+    pub socket: Option<std::path::PathBuf>,
 }
 
 /// Serves until shutdown.
@@ -52,6 +57,14 @@ pub async fn run(ports: Ports, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut servers = tokio::task::JoinSet::new();
     for port in ports.http.into_iter().filter(|port| *port != 0) {
         servers.spawn(serve::http(serve::bind(port).await?, router.clone(), None, shutdown.clone()));
+    }
+    if let Some(path) = &ports.socket {
+        // A socket that an earlier server left behind is in the way.
+        let _ = std::fs::remove_file(path);
+        let listener = UnixListener::bind(path).with_context(|| format!("binding {}", path.display()))?;
+        // Whoever a proxy runs as may connect.
+        std::fs::set_permissions(path, Permissions::from_mode(0o777))?;
+        servers.spawn(serve::http_on_socket(listener, router.clone(), shutdown.clone()));
     }
     if ports.tls != 0 {
         let acceptor = tls::self_signed()?;

@@ -1,5 +1,7 @@
 //! The pods that all rows share, and what every row has of its own.
 
+use std::path::Path;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -10,6 +12,10 @@ use crate::LocalMesh;
 pub(super) const CLIENTS: &str = "table";
 /// What the access log says of a request; the first field is the request's id.
 const LOG_FORMAT: &str = "TABLE|%REQ(X-TABLE)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%UPSTREAM_CLUSTER_RAW%\t%ROUTE_NAME%\t%RESPONSE_CODE_DETAILS%\n";
+/// The ConfigMap with certificates for proxies.
+const FILES: &str = "table-files";
+/// Where the clients of namespace `table` are: region, zone and subzone.
+const LOCALITY: &str = "here.one.a";
 /// Versions of the server that answers all rows.
 pub(super) const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
 
@@ -29,8 +35,21 @@ pub(super) fn settings(file: &File) -> Result<Value> {
     }))
 }
 
+/// The certificates of a file, for proxies that read them from files: `/etc/table/SECRET.KEY`.
+pub(super) fn files(file: &File) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": FILES, "namespace": CLIENTS },
+        "data": file.files(),
+    })
+}
+
+/// Path of the Unix socket that a server listens on, too.
+pub(super) fn socket(folder: &Path, server: &str) -> String {
+    folder.join(format!("{server}.sock")).to_string_lossy().into_owned()
+}
+
 /// The servers, without sidecars.
-pub(super) fn servers() -> String {
+pub(super) fn servers(sockets: &Path) -> String {
     let server = |version: &&str| {
         json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -38,7 +57,7 @@ pub(super) fn servers() -> String {
                 "name": version, "namespace": "servers", "labels": { "sidecar.istio.io/inject": "false" },
             },
             "spec": { "containers": [{
-                "name": "echo", "image": "echo",
+                "name": "echo", "image": "echo", "args": ["--socket", socket(sockets, version)],
                 "env": [{ "name": "SERVICE_VERSION", "value": version }, { "name": "POD_NAME", "value": version }],
             }] },
         })
@@ -61,13 +80,21 @@ pub(super) fn clients() -> String {
     let of_plane = |plane: &str| {
         let annotations = json!({ "testkit.trysail.dev/data-plane": plane });
         let labels = |app: &str| json!({ "app": app, "sidecar.istio.io/inject": "true" });
+        let mut client_annotations = annotations.clone();
+        client_annotations["sidecar.istio.io/userVolume"] =
+            json!(json!({ FILES: { "configMap": { "name": FILES, "optional": true } } }).to_string());
+        client_annotations["sidecar.istio.io/userVolumeMount"] =
+            json!(json!({ FILES: { "mountPath": "/etc/table", "readOnly": true } }).to_string());
+        let mut client_labels = labels("client");
+        client_labels["plane"] = json!(plane);
+        client_labels["istio-locality"] = json!(LOCALITY);
         let mut gateway_annotations = annotations.clone();
         gateway_annotations["inject.istio.io/templates"] = json!("gateway");
         let mut gateway_labels = labels("istio-ingressgateway");
         gateway_labels["istio"] = json!("ingressgateway");
         let gateway = json!([{ "name": "istio-proxy", "image": "auto" }]);
         [
-            pod(format!("client-{plane}"), CLIENTS, labels("client"), annotations.clone(), &asleep),
+            pod(format!("client-{plane}"), CLIENTS, client_labels, client_annotations, &asleep),
             pod(format!("other-{plane}"), "elsewhere", labels("other"), annotations, &asleep),
             pod(format!("gateway-{plane}"), "istio-system", gateway_labels, gateway_annotations, &gateway),
         ]
@@ -93,6 +120,62 @@ pub(super) fn gateway_service() -> Value {
     })
 }
 
+/// Servers with sidecars, one for each data plane: a client's requests go to that of its own.
+pub(super) fn meshed(sockets: &Path) -> String {
+    let pod = |plane: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": format!("meshed-{plane}"), "namespace": CLIENTS,
+                "labels": { "app": "meshed", "plane": plane, "sidecar.istio.io/inject": "true" },
+                "annotations": { "testkit.trysail.dev/data-plane": plane },
+            },
+            "spec": { "containers": [{
+                "name": "echo", "image": "echo", "args": ["--socket", socket(sockets, &format!("meshed-{plane}"))],
+                "env": [{ "name": "SERVICE_VERSION", "value": "meshed" }, { "name": "POD_NAME", "value": "meshed" }],
+            }] },
+        })
+    };
+    documents(PLANES.into_iter().map(pod))
+}
+
+/// The Service of the servers with sidecars, and the rules that lead to that of the client's data plane.
+pub(super) fn meshed_routes() -> Vec<Value> {
+    let meta = json!({ "name": "meshed", "namespace": CLIENTS });
+    let subsets: Vec<_> =
+        PLANES.iter().map(|plane| json!({ "name": plane, "labels": { "plane": plane } })).collect();
+    let rules: Vec<Value> = {
+        let rule = |plane: &&str| {
+            let mut rule = json!({ "route": [{ "destination": { "host": "meshed", "subset": plane } }] });
+            let condition = json!({ "sourceLabels": { "plane": plane } });
+            rule["match"] = json!([condition]);
+            rule
+        };
+        PLANES.iter().map(rule).collect()
+    };
+    vec![
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": meta,
+            "spec": { "selector": { "app": "meshed" }, "ports": [
+                { "name": "http", "port": 80, "targetPort": 8080 },
+                { "name": "http2", "port": 8081 },
+                { "name": "grpc", "port": 7070 },
+                { "name": "tcp", "port": 9000 },
+                { "name": "tcp-greeting", "port": 9001 },
+                { "name": "http-declared", "port": 8888 },
+            ] },
+        }),
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": meta,
+            "spec": { "host": "meshed", "subsets": subsets },
+        }),
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta,
+            "spec": { "hosts": ["meshed"], "http": rules, "tcp": rules },
+        }),
+    ]
+}
+
 /// What a row has besides its own objects: a namespace, and the Service `echo` with a pod of each version, all of which
 /// are the shared servers.
 pub(super) fn of_row(mesh: &LocalMesh, namespace: &str) -> Result<Vec<Value>> {
@@ -106,6 +189,7 @@ pub(super) fn of_row(mesh: &LocalMesh, namespace: &str) -> Result<Vec<Value>> {
                 { "name": "grpc", "port": 7070 },
                 { "name": "https", "port": 443, "targetPort": 8443 },
                 { "name": "tcp", "port": 9000 },
+                { "name": "tcp-greeting", "port": 9001 },
             ] },
         }),
     ];

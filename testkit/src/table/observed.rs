@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Headers that differ from one request to the next, or that say who passed it on.
 const RESTLESS: [&str; 11] = [
@@ -52,6 +52,12 @@ impl Answers {
 
 impl Answer {
     fn read(answer: &Value) -> Self {
+        if answer.get("received").is_some() {
+            return Self::of_bytes(answer);
+        }
+        if answer.get("replies").is_some() {
+            return Self::of_call(answer);
+        }
         let text = &answer["text"];
         let own = text.is_object() && text["pod"].is_string();
         let mut headers = strings(&answer["headers"]);
@@ -63,6 +69,36 @@ impl Answer {
             headers,
             text: text.as_str().map_or_else(|| text.to_string(), ToOwned::to_owned),
             seen: if own { text.clone() } else { Value::Null },
+            milliseconds: answer["milliseconds"].as_u64().unwrap_or_default(),
+        }
+    }
+
+    /// Of a conversation in bytes: what came back is the body, what the server said first a header.
+    fn of_bytes(answer: &Value) -> Self {
+        let greeting = answer["greeting"].as_str().map(|text| ("greeting".to_owned(), text.to_owned()));
+        Self {
+            headers: greeting.into_iter().collect(),
+            text: without_client(answer),
+            milliseconds: answer["milliseconds"].as_u64().unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
+    /// Of a gRPC call: its status is gRPC's, its headers are those and the trailers, and the last reply tells what the
+    /// server saw; without one the body is the status's message.
+    fn of_call(answer: &Value) -> Self {
+        let replies = answer["replies"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut headers = strings(&answer["metadata"]);
+        headers.insert("replies".to_owned(), replies.len().to_string());
+        let message = answer["message"].as_str().unwrap_or_default().to_owned();
+        let seen = replies.last().map_or(Value::Null, |reply| {
+            json!({ "pod": reply["pod"], "headers": reply["metadata"], "received": reply["received"] })
+        });
+        Self {
+            status: answer["code"].as_u64().unwrap_or_default() as u16,
+            headers,
+            text: message,
+            seen,
             milliseconds: answer["milliseconds"].as_u64().unwrap_or_default(),
         }
     }
@@ -88,6 +124,22 @@ impl Answer {
         }
         calm(headers)
     }
+}
+
+/// A PROXY header names the client, which each data plane has its own of; of a binary one only the length is told.
+fn without_client(answer: &Value) -> String {
+    let text = answer["received"].as_str().unwrap_or_default();
+    if text.starts_with("\r\n\r\n\0\r\nQUIT\n") {
+        return format!("PROXY in binary, {} bytes in all", answer["received_bytes"]);
+    }
+    let Some(line) = text.strip_prefix("PROXY TCP4 ") else { return text.to_owned() };
+    let mut words: Vec<&str> = line.splitn(4, ' ').collect();
+    for client in [0, 2] {
+        if let Some(word) = words.get_mut(client) {
+            *word = "...";
+        }
+    }
+    format!("PROXY TCP4 {}", words.join(" "))
 }
 
 fn strings(map: &Value) -> BTreeMap<String, String> {

@@ -19,6 +19,9 @@ pub(super) struct File {
     /// Objects for the whole file, in the namespaces that they name.
     #[serde(default)]
     pub(super) config: Vec<Value>,
+    /// Whether there are servers with sidecars as well, behind the Service `meshed` of namespace `table`.
+    #[serde(default)]
+    pub(super) meshed: bool,
     pub(super) rows: Vec<Row>,
 }
 
@@ -42,7 +45,7 @@ pub(super) struct Row {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Request {
-    /// `METHOD URL`; without a scheme it is http.
+    /// `METHOD URL`; without a scheme it is http. `TCP host:port` sends bytes, `GRPC host:port` makes a call.
     #[serde(rename = "request")]
     pub(super) line: String,
     /// `client`, `gateway` (from outside through the ingress gateway), or another workload of the fixture.
@@ -52,6 +55,12 @@ pub(super) struct Request {
     pub(super) headers: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) body: Option<String>,
+    /// For TCP: the server speaks first, and the client waits for it.
+    #[serde(default)]
+    pub(super) greeting: bool,
+    /// For gRPC: what to call.
+    #[serde(default)]
+    pub(super) call: Call,
     /// HTTP/2 by prior knowledge.
     #[serde(default)]
     pub(super) http2: bool,
@@ -73,10 +82,40 @@ pub(super) struct Request {
     /// The only version of TLS that the client speaks: `1.2` or `1.3`.
     #[serde(default)]
     pub(super) tls: Option<String>,
+    /// The only suite of TLS 1.2 that the client speaks, by its IANA name.
+    #[serde(default)]
+    pub(super) cipher: Option<String>,
+    /// A line that the client begins each connection with: a PROXY header.
+    #[serde(default)]
+    pub(super) announce: Option<String>,
+    /// A protocol that the client offers by ALPN before HTTP's own.
+    #[serde(default)]
+    pub(super) alpn: Option<String>,
     /// Address to connect to instead of the URL's: `host:port`.
     #[serde(default)]
     pub(super) connect_to: Option<String>,
     pub(super) expect: Expect,
+}
+
+/// A gRPC call of the echo's service.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Call {
+    /// `unary` (the default), `server`, `client` or `bidi`.
+    #[serde(default)]
+    pub(super) shape: Option<String>,
+    /// Messages of a stream.
+    #[serde(default)]
+    pub(super) messages: Option<u32>,
+    /// The status that the server ends with.
+    #[serde(default)]
+    pub(super) status: Option<i32>,
+    /// How long the server waits before each reply.
+    #[serde(default)]
+    pub(super) delay: Option<String>,
+    /// The deadline that everybody is told.
+    #[serde(default)]
+    pub(super) deadline: Option<String>,
 }
 
 /// What must be observed; what is left out may be anything, but the same on both data planes.
@@ -198,6 +237,8 @@ impl Request {
             from: client(),
             headers: BTreeMap::new(),
             body: None,
+            greeting: false,
+            call: Call::default(),
             http2: false,
             count: 1,
             at_once: false,
@@ -205,6 +246,9 @@ impl Request {
             trust: None,
             identity: None,
             tls: None,
+            cipher: None,
+            alpn: None,
+            announce: None,
             connect_to: None,
             expect: Expect::default(),
         }
@@ -212,6 +256,11 @@ impl Request {
 }
 
 impl Request {
+    /// Whether a proxy's log tells of it under its id: bytes carry none, and a proxy doesn't log what it is asked itself.
+    pub(super) fn is_logged(&self) -> bool {
+        !self.line.starts_with("TCP ") && !self.line.contains("://127.0.0.1:15000/")
+    }
+
     /// Whether chance or time has a part in its outcome.
     pub(super) fn has_chance(&self) -> bool {
         self.count > 1 || self.expect.took.is_some()
@@ -226,6 +275,22 @@ impl File {
 }
 
 impl File {
+    /// The file's Secrets as files for proxies, named `SECRET.KEY`.
+    pub(super) fn files(&self) -> BTreeMap<String, String> {
+        let secrets = self.config.iter().filter(|object| object["kind"] == "Secret");
+        let named = secrets.filter_map(|secret| {
+            let name = secret["metadata"]["name"].as_str()?;
+            Some((name, secret["stringData"].as_object()?))
+        });
+        named
+            .flat_map(|(name, data)| {
+                data.iter().map(move |(key, value)| {
+                    (format!("{name}.{key}"), value.as_str().unwrap_or_default().to_owned())
+                })
+            })
+            .collect()
+    }
+
     /// The PEM in a Secret of the file.
     fn pem(&self, secret: &str, keys: &[&str]) -> Result<String> {
         let mut secrets = self.config.iter().filter(|object| object["kind"] == "Secret");
@@ -267,6 +332,7 @@ impl Row {
             request.line = place(&request.line);
             request.connect_to = request.connect_to.as_deref().map(place);
             request.sni = request.sni.as_deref().map(place);
+            request.body = request.body.as_deref().map(place);
             for value in request.headers.values_mut() {
                 *value = place(value);
             }
@@ -287,6 +353,14 @@ impl Row {
     }
 }
 
+/// An object with words replaced.
+pub(super) fn written(object: &Value, words: &BTreeMap<String, String>) -> Result<Value> {
+    let text = words
+        .iter()
+        .fold(object.to_string(), |text, (word, value)| text.replace(&format!("{{{word}}}"), value));
+    Ok(serde_json::from_str(&text)?)
+}
+
 /// A row in its namespace.
 #[derive(Debug)]
 pub(super) struct Placed {
@@ -304,6 +378,7 @@ pub(super) fn completed(mut object: Value, namespace: &str, index: usize) -> Res
         "PeerAuthentication" => "security.istio.io/v1",
         "Ingress" => "networking.k8s.io/v1",
         "Service" | "Secret" | "ConfigMap" | "Pod" | "Namespace" => "v1",
+        _ if object["apiVersion"].is_string() => "",
         other => bail!("the table knows no apiVersion of {other}; name one"),
     };
     let fields = object.as_object_mut().context("an object is a map")?;

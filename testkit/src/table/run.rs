@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{
     PLANES, fixture,
     judge::{Observation, differences, problems},
-    observed::{Answers, logged},
-    row::{File, Placed, Request, Row, completed},
+    observed::{Answers, Logged, logged},
+    row::{File, Placed, Request, Row, completed, written},
     send::{Sent, proxy_of, send},
 };
 use crate::{LocalMesh, eventually};
@@ -67,11 +67,13 @@ pub fn run(folder: &Path, filter: &str) -> Result<()> {
 /// All rows of a file, on a mesh of their own.
 async fn one(name: &str, file: &File, count: &mut Count) -> Result<()> {
     let mut mesh = LocalMesh::start_with(&[("TRYSAIL_RULE_HOLD", "0s")]).await?;
-    mesh.put_all([fixture::settings(file)?])?;
-    mesh.apply(&fixture::servers()).await?;
+    mesh.put_all([fixture::settings(file)?, fixture::files(file)])?;
+    let sockets = mesh.shared_folder("sockets")?;
+    mesh.apply(&fixture::servers(&sockets)).await?;
     let mut words = BTreeMap::new();
     for version in fixture::VERSIONS {
         words.insert(version.to_owned(), mesh.pod("servers", version)?.address().to_owned());
+        words.insert(format!("{version}_socket"), fixture::socket(&sockets, version));
     }
     let namespace = |index: usize| format!("r{index}");
     let placed: Vec<Placed> = file
@@ -82,16 +84,22 @@ async fn one(name: &str, file: &File, count: &mut Count) -> Result<()> {
         .collect::<Result<_>>()?;
     let mut objects = vec![fixture::gateway_service()];
     for (index, object) in file.config.iter().enumerate() {
-        objects.push(completed(object.clone(), "istio-system", index)?);
+        objects.push(completed(written(object, &words)?, "istio-system", index)?);
     }
     for (index, row) in placed.iter().enumerate() {
         objects.extend(fixture::of_row(&mesh, &namespace(index))?);
         objects.extend(row.objects.iter().cloned());
     }
+    if file.meshed {
+        objects.extend(fixture::meshed_routes());
+    }
     objects.extend(fixture::sentinel());
     mesh.put_all(objects)?;
     mesh.apply(&fixture::clients()).await?;
-    settled(&mesh).await?;
+    if file.meshed {
+        mesh.apply(&fixture::meshed(&sockets)).await?;
+    }
+    settled(&mesh, file).await?;
 
     let mut pending: Vec<usize> = (0..file.rows.len()).collect();
     let mut wrong: BTreeMap<usize, Wrong> = BTreeMap::new();
@@ -182,16 +190,37 @@ async fn observe(
         });
         answers.extend(send(mesh, plane, &requests.collect::<Vec<_>>())?);
     }
-    let proxies = ["client", "other", "gateway"].map(|from| proxy_of(mesh, from, plane));
-    let wanted: usize =
-        answers.values().filter(|answers| answers.error.is_none()).map(|answers| answers.all.len()).sum();
+    // A request may pass other proxies of the table, too: the log of the one that it came from counts.
+    let proxies = ["client", "other", "gateway"].map(|from| (from, proxy_of(mesh, from, plane)));
+    let mut origins: BTreeMap<String, &str> = BTreeMap::new();
+    for row in chosen {
+        for (number, request) in rows[*row].requests.iter().enumerate() {
+            origins.insert(id(*row, number, attempt), &request.from);
+        }
+    }
+    let logged_requests = chosen.iter().flat_map(|row| {
+        rows[*row]
+            .requests
+            .iter()
+            .enumerate()
+            .filter_map(|(number, request)| request.is_logged().then(|| id(*row, number, attempt)))
+    });
+    let wanted: usize = logged_requests
+        .filter_map(|id| answers.get(&id).filter(|answers| answers.error.is_none()))
+        .map(|answers| answers.all.len())
+        .sum();
     let read = || -> Result<BTreeMap<String, Vec<_>>> {
         let mut lines: BTreeMap<String, Vec<_>> = BTreeMap::new();
-        for proxy in &proxies {
+        for (from, proxy) in &proxies {
             let proxy = proxy.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
             for (id, more) in logged(&proxy.log("istio-proxy")) {
-                if answers.contains_key(&id) {
-                    lines.entry(id).or_default().extend(more);
+                if origins.get(&id).is_some_and(|origin| origin == from) {
+                    // Subsets that lead to a data plane's own servers are named after it.
+                    let own = format!("|{plane}|");
+                    let named = more
+                        .into_iter()
+                        .map(|line| Logged { cluster: line.cluster.replace(&own, "|plane|"), ..line });
+                    lines.entry(id).or_default().extend(named);
                 }
             }
         }
@@ -212,12 +241,17 @@ async fn observe(
 }
 
 /// Waits until every proxy answers the host that was applied last.
-async fn settled(mesh: &LocalMesh) -> Result<()> {
+async fn settled(mesh: &LocalMesh, file: &File) -> Result<()> {
     let request = Request::get("http://sentinel.sentinel/");
+    let announced = file
+        .mesh
+        .as_ref()
+        .is_some_and(|mesh| mesh.pointer("/defaultConfig/gatewayTopology/proxyProtocol").is_some());
     for plane in PLANES {
         for from in ["client", "other", "gateway"] {
             let mut request = request.clone();
             request.from = from.to_owned();
+            request.announce = (announced && from == "gateway").then(|| "PROXY UNKNOWN".to_owned());
             eventually(Duration::from_secs(20), async || {
                 let found = send(mesh, plane, &[Sent { id: "settled".to_owned(), request: &request }])?;
                 let there = found["settled"].all.first().is_some_and(|answer| answer.text == "there");

@@ -1,4 +1,6 @@
 //! Sends requests from a pod, many at a time, by the echo's own client.
+//!
+//! `{gateway}` in a request stands for the address of the gateway of the data plane.
 
 use std::collections::BTreeMap;
 
@@ -35,18 +37,19 @@ pub(super) fn send(
     for sent in requests {
         by_client.entry(&sent.request.from).or_default().push(sent);
     }
+    let gateway = proxy_of(mesh, "gateway", plane)?.address();
     let mut all = BTreeMap::new();
     for (from, requests) in by_client {
         let proxy = proxy_of(mesh, from, plane)?;
         let client = if from == "gateway" { mesh.pod(CLIENTS, "outside")? } else { proxy };
-        let lines: Vec<String> = requests
-            .iter()
-            .map(|sent| line(sent, proxy.address(), from == "gateway"))
-            .collect::<Result<_>>()?;
+        let lines: Vec<String> =
+            requests.iter().map(|sent| line(sent, gateway, from == "gateway")).collect::<Result<_>>()?;
         let echo = mesh.program("echo");
         let command = [echo.to_string_lossy().into_owned(), "batch".to_owned()];
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let out = client.exec_with(&command, &(lines.join("\n") + "\n"))?;
+        // Each data plane has a client of its own, whose address says nothing.
+        let out = if from == "gateway" { out } else { out.replace(client.address(), "client") };
         for line in out.lines() {
             let outcome: Value = serde_json::from_str(line).with_context(|| format!("reading `{line}`"))?;
             let index = outcome["line"].as_u64().context("an outcome without line")? as usize;
@@ -57,15 +60,68 @@ pub(super) fn send(
     Ok(all)
 }
 
-/// The arguments of one `get`, as JSON.
+/// The arguments of one `get`, `tcp` or `grpc`, as JSON.
 fn line(sent: &Sent<'_>, gateway: &str, through_gateway: bool) -> Result<String> {
-    let request = sent.request;
-    let (method, url) = request
+    let (method, target) = sent
+        .request
         .line
         .split_once(' ')
-        .with_context(|| format!("`{}`: a request is `METHOD URL`", request.line))?;
+        .with_context(|| format!("`{}`: a request is `METHOD URL`", sent.request.line))?;
+    let target = target.replace("{gateway}", gateway);
+    let arguments = match method {
+        "TCP" => tcp(sent.request, target),
+        "GRPC" => grpc(sent, &target),
+        method => get(sent, method, &target, gateway, through_gateway),
+    };
+    Ok(serde_json::to_string(&arguments)?)
+}
+
+/// How long to wait for an answer.
+const PATIENCE: &str = "8s";
+
+fn tcp(request: &Request, target: String) -> Vec<String> {
+    let mut arguments = words(&["tcp", "--patient", "--timeout", PATIENCE]);
+    if request.greeting {
+        arguments.push("--greeting".to_owned());
+    }
+    for (name, value) in [("--send", &request.body), ("--announce", &request.announce)] {
+        if let Some(value) = value {
+            arguments.extend([name.to_owned(), value.clone()]);
+        }
+    }
+    arguments.push(target);
+    arguments
+}
+
+fn grpc(sent: &Sent<'_>, target: &str) -> Vec<String> {
+    let Request { call, headers, count, .. } = sent.request;
+    let mut arguments = words(&["grpc", "--timeout", PATIENCE]);
+    let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    flag("-H", format!("x-table: {}", sent.id));
+    for (name, value) in headers {
+        flag("-H", format!("{name}: {value}"));
+    }
+    flag("--times", count.to_string());
+    let options = [
+        ("--call", call.shape.clone()),
+        ("--count", call.messages.map(|count| count.to_string())),
+        ("--status", call.status.map(|status| status.to_string())),
+        ("--delay", call.delay.clone()),
+        ("--deadline", call.deadline.clone()),
+    ];
+    for (name, value) in options {
+        if let Some(value) = value {
+            flag(name, value);
+        }
+    }
+    arguments.push(format!("http://{target}"));
+    arguments
+}
+
+fn get(sent: &Sent<'_>, method: &str, url: &str, gateway: &str, through_gateway: bool) -> Vec<String> {
+    let request = sent.request;
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let mut arguments = vec!["-X".to_owned(), method.to_owned(), "--timeout".to_owned(), "8s".to_owned()];
+    let mut arguments = words(&["get", "-X", method, "--timeout", PATIENCE]);
     let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     flag("-H", format!("x-table: {}", sent.id));
     for (name, value) in &request.headers {
@@ -80,6 +136,9 @@ fn line(sent: &Sent<'_>, gateway: &str, through_gateway: bool) -> Result<String>
         ("--cacert", &request.trust),
         ("--identity", &request.identity),
         ("--tls", &request.tls),
+        ("--cipher", &request.cipher),
+        ("--alpn", &request.alpn),
+        ("--announce", &request.announce),
     ];
     for (name, value) in tls {
         if let Some(value) = value {
@@ -98,5 +157,9 @@ fn line(sent: &Sent<'_>, gateway: &str, through_gateway: bool) -> Result<String>
         arguments.push("--http2".to_owned());
     }
     arguments.push(url);
-    Ok(serde_json::to_string(&arguments)?)
+    arguments
+}
+
+fn words(all: &[&str]) -> Vec<String> {
+    all.iter().map(ToString::to_string).collect()
 }

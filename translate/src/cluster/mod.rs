@@ -5,11 +5,12 @@ mod inbound;
 mod load_balancer;
 mod outbound;
 mod pool;
+mod proxy_protocol;
 pub(crate) mod tls;
 
 pub(crate) use builtin::builtin;
 pub(crate) use inbound::inbound;
-pub(crate) use outbound::{discovery, names, outbound};
+pub(crate) use outbound::{Shape, discovery, names, outbound};
 
 use crate::proto::{any, cluster, core, upstream_http};
 

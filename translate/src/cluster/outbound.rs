@@ -10,7 +10,9 @@ use serde_json::json;
 use xds::ResourceType;
 use xds::names::ClusterName;
 
-use super::{Upstream, as_downstream, http2, load_balancer, of_type, pool, set_http_options, tls};
+use super::{
+    Upstream, as_downstream, http2, load_balancer, of_type, pool, proxy_protocol, set_http_options, tls,
+};
 use crate::context::Context;
 use crate::endpoints::{self, Locality};
 use crate::policy::Policy;
@@ -25,6 +27,34 @@ const METADATA: u32 = 25;
 /// Field number of `Cluster.load_assignment`.
 const LOAD_ASSIGNMENT: u32 = 33;
 
+/// What a cluster is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// For the proxy's own routes.
+    Usual,
+    /// For mutual TLS of others that passes through a gateway by its SNI, unopened (`AUTO_PASSTHROUGH`).
+    ThroughGateway,
+}
+
+impl Shape {
+    /// The name of a cluster.
+    pub(crate) fn name(self, name: &ClusterName<'_>) -> String {
+        match self {
+            Self::Usual => name.to_string(),
+            Self::ThroughGateway => name.sni(),
+        }
+    }
+
+    /// The shapes that a service's clusters have for a proxy.
+    pub(crate) fn of(context: &Context<'_>, service: &Service) -> &'static [Self] {
+        if context.passes_by_sni && !service.external {
+            &[Self::Usual, Self::ThroughGateway]
+        } else {
+            &[Self::Usual]
+        }
+    }
+}
+
 /// Names of all clusters that a service has or can have had: every port with every subset that any rule names.
 pub(crate) fn names(mesh: &Mesh, service: &Service, subsets: &BTreeSet<String>) -> Vec<String> {
     let mut all = subsets.clone();
@@ -35,10 +65,11 @@ pub(crate) fn names(mesh: &Mesh, service: &Service, subsets: &BTreeSet<String>) 
         }
     }
     all.insert(String::new());
-    let name = |port: &ServicePort, subset: &String| {
-        ClusterName::outbound(port.number, subset, &service.key.host).to_string()
+    let names = |port: &ServicePort, subset: &String| {
+        let name = ClusterName::outbound(port.number, subset, &service.key.host);
+        [Shape::Usual, Shape::ThroughGateway].map(|shape| shape.name(&name))
     };
-    service.ports.iter().flat_map(|port| all.iter().map(move |subset| name(port, subset))).collect()
+    service.ports.iter().flat_map(|port| all.iter().flat_map(move |subset| names(port, subset))).collect()
 }
 
 /// How the endpoints of a service are found, after a load balancer that wants the original destination.
@@ -61,7 +92,9 @@ pub(crate) fn outbound(context: &Context<'_>, service: &Arc<Service>) -> Vec<Arc
     for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
         let subsets = rule.into_iter().flat_map(|rule| &rule.subsets).map(|subset| subset.name.as_str());
         for (number, subset) in std::iter::once("").chain(subsets).enumerate() {
-            clusters.push(remembered(context, service, port, rule, (number, subset)));
+            for shape in Shape::of(context, service) {
+                clusters.push(remembered(context, service, port, rule, (number, subset, *shape)));
+            }
         }
     }
     clusters
@@ -72,14 +105,14 @@ fn remembered(
     service: &Arc<Service>,
     port: &ServicePort,
     rule: Option<&Arc<MergedRule>>,
-    (number, subset): (usize, &str),
+    (number, subset, shape): (usize, &str, Shape),
 ) -> Arc<Resource> {
     let name = ClusterName::outbound(port.number, subset, &service.key.host);
     let policy = Policy::of(&context.mesh.settings, rule.map(|rule| &**rule), subset, port.number);
     let kind = discovery(service, &policy);
     let endpoints = context.mesh.endpoints.get(&service.key);
     let mut inputs = context.inputs();
-    inputs.object(service).optional(rule).word(port.number.into()).word(number as u64);
+    inputs.object(service).optional(rule).word(port.number.into()).word(number as u64).word(shape as u64);
     let namespace_mode = context.mesh.mutual_tls(&service.key.namespace, &model::Labels::default()).mode;
     inputs.word(namespace_mode as u64);
     match kind {
@@ -99,7 +132,8 @@ fn remembered(
         locality.add_to(&mut inputs);
     }
     context.memo.resource(ResourceType::Cluster, inputs, || {
-        build(context, service, port, rule.map(|rule| &**rule), name, endpoints.map(|known| &**known))
+        let rule = rule.map(|rule| &**rule);
+        build(context, service, port, rule, (name, shape), endpoints.map(|known| &**known))
     })
 }
 
@@ -108,7 +142,7 @@ fn build(
     service: &Service,
     port: &ServicePort,
     rule: Option<&MergedRule>,
-    name: ClusterName<'_>,
+    (name, shape): (ClusterName<'_>, Shape),
     endpoints: Option<&Endpoints>,
 ) -> Arc<Resource> {
     let settings = &context.mesh.settings;
@@ -116,8 +150,8 @@ fn build(
     let locality = Locality::new(context, &policy);
     let kind = discovery(service, &policy);
     let mut cluster = cluster::Cluster {
-        name: name.to_string(),
-        alt_stat_name: format!("{name};"),
+        name: shape.name(&name),
+        alt_stat_name: format!("{};", shape.name(&name)),
         cluster_discovery_type: of_type(kind),
         common_lb_config: Some(cluster::cluster::CommonLbConfig::default()),
         ..Default::default()
@@ -129,7 +163,7 @@ fn build(
         as_downstream(&mut options);
     }
     match kind {
-        DiscoveryType::Eds => cluster.eds_cluster_config = Some(eds(&name)),
+        DiscoveryType::Eds => cluster.eds_cluster_config = Some(eds(shape.name(&name))),
         DiscoveryType::StrictDns | DiscoveryType::LogicalDns => {
             dns(context, &mut cluster);
         }
@@ -141,14 +175,19 @@ fn build(
         pool::eject(outlier, &mut cluster, &mut options);
     }
     load_balancer::apply(policy.load_balancer, &locality, &mut cluster);
-    let peer = tls::Peer { context: *context, service, endpoints, protocol: port.protocol, sni: name.sni() };
-    tls::apply(policy.tls, &peer, &mut cluster, &mut options);
+    if shape == Shape::Usual {
+        let selected = rule.is_some_and(|rule| !rule.selector.is_empty());
+        let (protocol, sni) = (port.protocol, name.sni());
+        let peer = tls::Peer { context: *context, service, endpoints, protocol, sni, selected };
+        tls::apply(policy.tls, &peer, &mut cluster, &mut options);
+        proxy_protocol::apply(policy.proxy_protocol, &mut cluster);
+    }
     set_http_options(&mut cluster, options);
     let inline = cluster.cluster_discovery_type != of_type(DiscoveryType::OriginalDst)
         && matches!(kind, DiscoveryType::StrictDns | DiscoveryType::LogicalDns);
     let mut body = cluster.encode_to_vec();
     if inline {
-        let target = endpoints::Target { service, port, rule, subset: name.subset };
+        let target = endpoints::Target { service, port, rule, subset: name.subset, shape };
         wire::append(
             &mut body,
             LOAD_ASSIGNMENT,
@@ -159,8 +198,8 @@ fn build(
     Resource::new(&cluster.name, body)
 }
 
-fn eds(name: &ClusterName<'_>) -> cluster::cluster::EdsClusterConfig {
-    cluster::cluster::EdsClusterConfig { eds_config: Some(ads()), service_name: name.to_string() }
+fn eds(name: String) -> cluster::cluster::EdsClusterConfig {
+    cluster::cluster::EdsClusterConfig { eds_config: Some(ads()), service_name: name }
 }
 
 fn dns(context: &Context<'_>, cluster: &mut cluster::Cluster) {

@@ -23,6 +23,31 @@ pub(crate) struct Peer<'a> {
     pub(crate) protocol: Protocol,
     /// The name that the server's sidecar may route by.
     pub(crate) sni: String,
+    /// Whether the rule is for certain workloads only.
+    pub(crate) selected: bool,
+}
+
+/// Secrets that a policy names, of a client that is entitled to them.
+pub(crate) fn credentials(settings: &ClientTlsSettings) -> Vec<String> {
+    let name = settings.credential_name.as_deref().unwrap_or_default();
+    if name.is_empty() {
+        return Vec::new();
+    }
+    let mut all = vec![format!("{name}{}", names::SECRET_CA_SUFFIX)];
+    if settings.mode == Some(ClientTlsMode::Mutual) {
+        all.push(name.to_owned());
+    }
+    all
+}
+
+/// What carries bytes as they are.
+pub(super) fn plain() -> core::TransportSocket {
+    core::TransportSocket {
+        name: "envoy.transport_sockets.raw_buffer".to_owned(),
+        config_type: Some(core::transport_socket::ConfigType::TypedConfig(any(
+            &raw_buffer::RawBuffer::default(),
+        ))),
+    }
 }
 
 /// Applies TLS to a cluster.
@@ -39,9 +64,9 @@ pub(super) fn apply(
             cluster.transport_socket = Some(socket(&peer.context(Some(settings), is_http2(options))));
         }
         (Some(settings), Some(ClientTlsMode::Simple | ClientTlsMode::Mutual)) => {
-            // Credentials by name are secrets that only gateways are entitled to.
+            // Credentials by name are secrets that only gateways are entitled to, and workloads that a rule selects.
             let by_name = settings.credential_name.as_deref().is_some_and(|name| !name.is_empty());
-            if !by_name || peer.context.is_gateway() {
+            if !by_name || peer.context.is_gateway() || peer.selected {
                 cluster.transport_socket = Some(socket(&originated(settings, peer, options)));
             }
         }
@@ -83,12 +108,7 @@ fn automatic(peer: &Peer<'_>, cluster: &mut cluster::Cluster, options: &Upstream
         cluster::cluster::TransportSocketMatch {
             name: "tlsMode-disabled".to_owned(),
             r#match: Some(Struct::default()),
-            transport_socket: Some(core::TransportSocket {
-                name: "envoy.transport_sockets.raw_buffer".to_owned(),
-                config_type: Some(core::transport_socket::ConfigType::TypedConfig(any(
-                    &raw_buffer::RawBuffer::default(),
-                ))),
-            }),
+            transport_socket: Some(plain()),
         },
     ];
 }
@@ -203,7 +223,9 @@ fn originated(
             tls_params: Some(parameters()),
             tls_certificate_sds_secret_configs: certificates,
             validation_context_type: match roots {
-                Some(roots) if !skip => Some(combined(&names, roots)),
+                Some(roots) if !skip => {
+                    Some(with_revoked(combined(&names, roots), settings.ca_crl.as_deref()))
+                }
                 _ => Some(ValidationContextType::ValidationContext(Default::default())),
             },
             alpn_protocols: if is_http2(options) { vec!["h2".to_owned()] } else { Vec::new() },
@@ -237,6 +259,28 @@ pub(crate) fn combined(names: &[String], roots: tls::SdsSecretConfig) -> Validat
         ..Default::default()
     })
 }
+
+/// The same, with a file of revoked certificates, which counts where the roots are a file as well.
+pub(crate) fn with_revoked(
+    mut validation: ValidationContextType,
+    path: Option<&str>,
+) -> ValidationContextType {
+    if let (ValidationContextType::CombinedValidationContext(both), Some(path)) =
+        (&mut validation, path.filter(|path| !path.is_empty()))
+        && let Some(context) = &mut both.default_validation_context
+        && both
+            .validation_context_sds_secret_config
+            .as_ref()
+            .is_some_and(|roots| roots.name.starts_with(FILE_ROOT))
+    {
+        let specifier = Some(core::data_source::Specifier::Filename(path.to_owned()));
+        context.crl = Some(core::DataSource { specifier, ..Default::default() });
+    }
+    validation
+}
+
+/// How secrets are named whose roots are a file.
+const FILE_ROOT: &str = "file-root:";
 
 /// A secret of the workload itself, served by the agent beside an Envoy; a proxy of ours has it at hand.
 pub(crate) fn workload_secret(name: &str) -> tls::SdsSecretConfig {

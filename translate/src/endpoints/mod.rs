@@ -14,7 +14,7 @@ use serde_json::json;
 use xds::ResourceType;
 use xds::names::ClusterName;
 
-use crate::cluster::discovery;
+use crate::cluster::{Shape, discovery};
 use crate::context::Context;
 use crate::memo::Inputs;
 use crate::policy::Policy;
@@ -31,6 +31,13 @@ pub(crate) struct Target<'a> {
     pub(crate) port: &'a ServicePort,
     pub(crate) rule: Option<&'a MergedRule>,
     pub(crate) subset: &'a str,
+    pub(crate) shape: Shape,
+}
+
+impl Target<'_> {
+    fn cluster(&self) -> String {
+        self.shape.name(&ClusterName::outbound(self.port.number, self.subset, &self.service.key.host))
+    }
 }
 
 /// One endpoint, ready to be written.
@@ -54,8 +61,11 @@ pub(crate) fn outbound(context: &Context<'_>, service: &Arc<Service>) -> Vec<Arc
         for (number, subset) in std::iter::once("").chain(subsets).enumerate() {
             let policy = Policy::of(settings, rule.map(|rule| &**rule), subset, port.number);
             if discovery(service, &policy) == cluster::cluster::DiscoveryType::Eds {
-                let target = Target { service, port, rule: rule.map(|rule| &**rule), subset };
-                all.push(remembered(context, service, rule, target, (number, &policy)));
+                for shape in Shape::of(context, service) {
+                    let target =
+                        Target { service, port, rule: rule.map(|rule| &**rule), subset, shape: *shape };
+                    all.push(remembered(context, service, rule, target, (number, &policy)));
+                }
             }
         }
     }
@@ -73,14 +83,16 @@ fn remembered(
     let locality = Locality::new(context, policy);
     let mut inputs = Inputs::default();
     inputs.object(service).optional(endpoints).text(&context.mesh.cluster_id);
-    inputs.word(target.port.number.into()).word(number as u64);
+    inputs.word(target.port.number.into()).word(number as u64).word(target.shape as u64);
     // The rule matters for its subset's labels and for its locality settings only, but those are part of it.
     inputs.optional(rule.filter(|_| number > 0 || locality.applies()));
     locality.add_to(&mut inputs);
     exceptions(context, service, &mut inputs);
     context.memo.resource(ResourceType::Endpoints, inputs, || {
-        let name = ClusterName::outbound(target.port.number, target.subset, &service.key.host).to_string();
-        Resource::new(&name, assignment(context, &target, endpoints.map(|known| &**known), &locality))
+        Resource::new(
+            &target.cluster(),
+            assignment(context, &target, endpoints.map(|known| &**known), &locality),
+        )
     })
 }
 
@@ -106,7 +118,7 @@ pub(crate) fn assignment(
     endpoints: Option<&Endpoints>,
     locality: &Locality<'_>,
 ) -> Vec<u8> {
-    let name = ClusterName::outbound(target.port.number, target.subset, &target.service.key.host).to_string();
+    let name = target.cluster();
     let own_name = Address::Name(target.service.key.host.clone());
     let nowhere = model::Locality::default();
     let mut items = items(context, target, endpoints);
@@ -160,6 +172,8 @@ fn items<'a>(context: &Context<'_>, target: &Target<'a>, endpoints: Option<&'a E
         workload: endpoint.workload.as_deref(),
         locality: &endpoint.locality,
     })
+    // What passes unopened must end at a proxy that verifies it.
+    .filter(|item| target.shape == Shape::Usual || item.mutual_tls)
     .collect()
 }
 

@@ -11,7 +11,8 @@ use model::config::{ServerHost, VirtualService};
 use super::{Serving, tls};
 use crate::context::Context;
 use crate::listener::{
-    Class, Forward, Manager, Routes, forward, http_filter, match_all, tls_inspector, unrouted_log,
+    Class, Forward, Manager, Routes, forward, http_filter, match_all, proxy_protocol, tls_inspector,
+    unrouted_log,
 };
 use crate::proto::{address, cidr, core, listener};
 use crate::resource::Resource;
@@ -35,11 +36,13 @@ pub(super) fn listener(
     let by_name = chains.all.iter().filter_map(|chain| chain.filter_chain_match.as_ref());
     let inspects = by_name.into_iter().any(|conditions| !conditions.server_names.is_empty());
     let secured = chains.all.iter().any(|chain| chain.transport_socket.is_some());
+    let announced = context.view.settings.proxy_protocol.then(proxy_protocol).into_iter();
+    let inspector = (inspects || secured).then(tls_inspector);
     let name = names::listener(bind, port);
     let listener = listener::Listener {
         name: name.clone(),
         address: Some(address(bind, port)),
-        listener_filters: if inspects || secured { vec![tls_inspector()] } else { Vec::new() },
+        listener_filters: announced.chain(inspector).collect(),
         filter_chains: chains.all,
         traffic_direction: core::TrafficDirection::Outbound.into(),
         access_log: unrouted_log(context),
@@ -58,16 +61,18 @@ pub(super) fn bound<'a>(
     all.filter(move |service| mesh.is_virtual_service_exported(service, namespace))
 }
 
-struct Chains<'a> {
-    context: Context<'a>,
-    all: Vec<listener::FilterChain>,
+pub(super) struct Chains<'a> {
+    pub(super) context: Context<'a>,
+    pub(super) all: Vec<listener::FilterChain>,
     /// Server names, or networks, that a chain already takes.
-    taken: BTreeSet<String>,
+    pub(super) taken: BTreeSet<String>,
 }
 
 impl Chains<'_> {
     fn add(&mut self, serving: &Serving<'_>) {
-        if serving.passes_through() {
+        if serving.passes_by_sni() {
+            self.add_services(serving);
+        } else if serving.passes_through() {
             self.add_passthrough(serving);
         } else if serving.is_http() {
             self.add_http(serving);

@@ -1,6 +1,7 @@
 //! Gateways: ports that a gateway proxy opens, from all Gateway objects that select it.
 
 mod listener;
+mod passing;
 mod routes;
 mod secret;
 mod tls;
@@ -17,6 +18,7 @@ use xds::names;
 
 use crate::context::Context;
 use crate::resource::Resource;
+use crate::view::ProxyView;
 
 /// One server of a Gateway.
 #[derive(Clone, Copy)]
@@ -58,6 +60,11 @@ impl Serving<'_> {
         self.protocol.is_tls() && !self.terminates()
     }
 
+    /// Whether it goes to the service that the SNI names, without any rule.
+    fn passes_by_sni(&self) -> bool {
+        self.passes_through() && self.tls_mode() == Some(ServerTlsMode::AutoPassthrough)
+    }
+
     /// Whether requests are routed, once TLS is off.
     fn is_http(&self) -> bool {
         self.protocol.is_http() || (self.protocol == Protocol::Https && self.terminates())
@@ -74,6 +81,18 @@ impl Serving<'_> {
     }
 }
 
+/// Whether a proxy's Gateways let the mesh's own TLS through by its SNI.
+pub(crate) fn passes_by_sni(mesh: &model::Mesh, view: &ProxyView) -> bool {
+    let automatic = |server: &Server| {
+        server.tls.as_ref().and_then(|tls| tls.mode) == Some(ServerTlsMode::AutoPassthrough)
+    };
+    mesh.gateways
+        .values()
+        .filter(|gateway| gateway.servers.iter().any(automatic))
+        .filter(|gateway| mesh.discovers(&gateway.meta.name.namespace))
+        .any(|gateway| view.labels.satisfy(&gateway.selector))
+}
+
 /// Address and port of a listener.
 type Place = (IpAddr, u16);
 
@@ -83,6 +102,7 @@ fn servers<'a>(context: &Context<'a>) -> BTreeMap<Place, Vec<Serving<'a>>> {
         .mesh
         .gateways
         .values()
+        .filter(|gateway| context.mesh.discovers(&gateway.meta.name.namespace))
         .filter(|gateway| context.view.labels.satisfy(&gateway.selector))
         .collect();
     gateways.sort_by_key(|gateway| gateway.meta.age_order());
@@ -128,7 +148,7 @@ pub(crate) fn gateway(context: &Context<'_>) -> Vec<(ResourceType, Arc<Resource>
         }
     }
     all.extend(routes::routes(context, &places));
-    all.extend(secret::secrets(context, &places).into_iter().map(|secret| (ResourceType::Secret, secret)));
+    all.extend(secret::secrets(context, &places));
     all
 }
 /// Whether a VirtualService speaks for a host of one of the proxy's servers.

@@ -4,7 +4,9 @@ use crds::networking::{ServerTlsMode, ServerTlsSettings, TlsProtocol};
 use xds::names;
 
 use super::Serving;
-use crate::cluster::tls::{TLS_SOCKET, combined, kubernetes_secret, parameters, workload_secret};
+use crate::cluster::tls::{
+    TLS_SOCKET, combined, kubernetes_secret, parameters, with_revoked, workload_secret,
+};
 use crate::proto::{any, boolean, core, tls};
 use tls::common_tls_context::ValidationContextType;
 use tls::tls_parameters::TlsProtocol as Version;
@@ -92,7 +94,7 @@ fn validation(settings: &ServerTlsSettings, mode: ServerTlsMode) -> Option<Valid
                 context.verify_certificate_spki.clone_from(&settings.verify_certificate_spki);
                 context.verify_certificate_hash.clone_from(&settings.verify_certificate_hash);
             }
-            Some(validation)
+            Some(with_revoked(validation, settings.ca_crl.as_deref()))
         }
         _ => None,
     }

@@ -74,7 +74,9 @@ fn file(settings: &AccessLog, filter: Option<accesslog::AccessLogFilter>) -> acc
     if settings.json {
         wire::append(&mut format, JSON_FORMAT, &wire::structure(&json_format(settings)));
     } else {
-        let text = if settings.format.is_empty() { TEXT } else { &settings.format };
+        // An operator that nobody knows would cost every listener; whoever wrote it is told where it is judged.
+        let written = !settings.format.is_empty() && xds::operators::unknown(&settings.format).is_empty();
+        let text = if written { &settings.format } else { TEXT };
         let source = core::DataSource {
             specifier: Some(Specifier::InlineString(text.to_owned())),
             ..Default::default()
@@ -95,7 +97,9 @@ fn file(settings: &AccessLog, filter: Option<accesslog::AccessLogFilter>) -> acc
 /// The configured JSON object, or Istio's where there is none or it is broken.
 fn json_format(settings: &AccessLog) -> Value {
     match serde_json::from_str(&settings.format) {
-        Ok(Value::Object(fields)) => Value::Object(fields),
+        Ok(Value::Object(fields)) if xds::operators::unknown(&settings.format).is_empty() => {
+            Value::Object(fields)
+        }
         _ => Value::Object(
             JSON.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect::<Map<_, _>>(),
         ),

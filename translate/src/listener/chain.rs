@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use envoy_types::pb::envoy::r#type::v3::Int32Range;
 
 use crate::proto::{
-    any, http_inspector as inspector_http, listener, original_dst, tls_inspector as inspector_tls,
+    announced, any, http_inspector as inspector_http, listener, original_dst, tls_inspector as inspector_tls,
 };
 use listener::ListenerFilterChainMatchPredicate as Predicate;
 use listener::listener_filter::ConfigType;
@@ -19,6 +19,11 @@ pub(crate) fn original_destination() -> listener::ListenerFilter {
 /// Looks whether a connection begins with a TLS handshake, and for which name.
 pub(crate) fn tls_inspector() -> listener::ListenerFilter {
     filter("envoy.filters.listener.tls_inspector", any(&inspector_tls::TlsInspector::default()))
+}
+
+/// Reads the header by which a proxy in front tells who the client is.
+pub(crate) fn proxy_protocol() -> listener::ListenerFilter {
+    filter("envoy.filters.listener.proxy_protocol", any(&announced::ProxyProtocol::default()))
 }
 
 /// Looks whether a connection begins with a plaintext HTTP request.

@@ -26,7 +26,8 @@ pub(super) struct Kind {
     pub(super) http: bool,
 }
 
-const ALL_ALPN: [&str; 5] = [TCP_ALPN[0], TCP_ALPN[1], HTTP_ALPN[0], HTTP_ALPN[1], HTTP_ALPN[2]];
+/// ALPN of mutual TLS.
+pub(crate) const ALL_ALPN: [&str; 5] = [TCP_ALPN[0], TCP_ALPN[1], HTTP_ALPN[0], HTTP_ALPN[1], HTTP_ALPN[2]];
 
 const fn mutual(alpn: &'static [&'static str], http: bool) -> Kind {
     Kind { alpn, tls: true, terminate: true, http }

@@ -39,9 +39,17 @@ impl Unit {
 
     fn bind(self, context: &Context<'_>) -> IpAddr {
         match self {
-            Self::Wildcard(_) => context.wildcard(),
+            Self::Wildcard(port) => match context.scope.door(port) {
+                Some(door) => door.address.unwrap_or(context.loopback()),
+                None => context.wildcard(),
+            },
             Self::At(ip, _) => ip,
         }
+    }
+
+    /// Whether applications connect to the listener itself, as its Sidecar says, instead of being redirected to it.
+    pub(super) fn is_open(self, context: &Context<'_>) -> bool {
+        matches!(self, Self::Wildcard(port) if context.scope.door(port).is_some_and(|door| door.open))
     }
 
     fn add_to(self, inputs: &mut Inputs) {
@@ -92,7 +100,7 @@ pub(super) struct Part<'a> {
 /// Parts of a listener, the oldest service first.
 fn parts<'a>(context: &Context<'a>, unit: Unit) -> Vec<Part<'a>> {
     let mesh = context.mesh;
-    let number = unit.port();
+    let (number, open) = (unit.port(), unit.is_open(context));
     let keys = match unit {
         Unit::Wildcard(port) => mesh.opaque_on.get(&port),
         Unit::At(ip, _) => mesh.services_at.get(&IpNet::from(ip)),
@@ -102,7 +110,10 @@ fn parts<'a>(context: &Context<'a>, unit: Unit) -> Vec<Part<'a>> {
         .flatten()
         .filter_map(|key| {
             let service = mesh.services.get(key)?;
-            let port = service.port(number).filter(|port| belongs(service, port, unit))?;
+            let port = service.port(number).filter(|port| {
+                // Who connects to the proxy itself names no service's address.
+                belongs(service, port, unit) || (open && is_opaque(port))
+            })?;
             is_seen(context, service, number).then(|| Part {
                 service,
                 port,
@@ -120,12 +131,15 @@ fn is_seen(context: &Context<'_>, service: &Service, port: u16) -> bool {
 
 /// Whether a service has a filter chain of its own in a listener.
 fn belongs(service: &Service, port: &ServicePort, unit: Unit) -> bool {
-    let opaque = !port.protocol.is_http() && port.protocol != Protocol::Udp;
     let by_address = match unit {
         Unit::Wildcard(_) => single_addresses(service).next().is_none(),
         Unit::At(ip, _) => single_addresses(service).any(|own| own == ip),
     };
-    opaque && by_address
+    is_opaque(port) && by_address
+}
+
+fn is_opaque(port: &ServicePort) -> bool {
+    !port.protocol.is_http() && port.protocol != Protocol::Udp
 }
 
 /// Whether the wildcard listener of a port speaks HTTP, and so whether its routes are needed.
@@ -153,8 +167,8 @@ pub(crate) fn outbound(context: &Context<'_>, unit: Unit) -> Option<Arc<Resource
     }
     let mut inputs = context.inputs();
     context.add_telemetry(&mut inputs);
-    inputs.word(context.scope.outbound_mode() as u64);
-    inputs.word(http.into());
+    inputs.text(&model::intern(&context.unknown_cluster()));
+    inputs.word(http.into()).word(unit.is_open(context).into()).text(&model::intern(&unit.name(context)));
     unit.add_to(&mut inputs);
     for part in &parts {
         inputs.object(part.service).optional(context.rule(part.service));
@@ -186,6 +200,7 @@ fn build(context: &Context<'_>, unit: Unit, parts: &[Part<'_>], http: bool) -> A
     let detects = uses(&|conditions| !conditions.application_protocols.is_empty());
     if by_name {
         filters.push(tls_inspector());
+        chains.keep_other_bytes();
     } else {
         // Where nobody looks for TLS everything is a raw buffer, and a chain that says so would take what is no HTTP
         // away from those that don't: having found a transport, Envoy does not look further.
@@ -197,7 +212,10 @@ fn build(context: &Context<'_>, unit: Unit, parts: &[Part<'_>], http: bool) -> A
     }
     let timeout = context.mesh.settings.config.protocol_detection_timeout.filter(|_| detects);
     let complete = chains.all.iter().any(|chain| chain.filter_chain_match.is_none());
-    let rest = || match_all("", vec![forward(context, single(context.unknown_cluster()))]);
+    // Who connects to the proxy itself wanted nothing that it could be passed on to.
+    let unknown =
+        if unit.is_open(context) { names::BLACK_HOLE_CLUSTER.to_owned() } else { context.unknown_cluster() };
+    let rest = || match_all("", vec![forward(context, single(&unknown))]);
     let listener = listener::Listener {
         name: name.clone(),
         address: Some(address(bind, unit.port())),
@@ -206,7 +224,7 @@ fn build(context: &Context<'_>, unit: Unit, parts: &[Part<'_>], http: bool) -> A
         listener_filters: filters,
         listener_filters_timeout: duration(timeout.map_or(std::time::Duration::ZERO, |timeout| timeout.0)),
         continue_on_listener_filters_timeout: true,
-        bind_to_port: boolean(false),
+        bind_to_port: boolean(unit.is_open(context)),
         traffic_direction: core::TrafficDirection::Outbound.into(),
         access_log: access_log::of_listener(context),
         ..Default::default()

@@ -54,6 +54,7 @@ impl<'a> Chains<'a> {
     fn networks(&self, part: &Part<'_>) -> Vec<IpNet> {
         match self.unit {
             Unit::At(..) => Vec::new(),
+            _ if self.unit.is_open(&self.context) => Vec::new(),
             Unit::Wildcard(_) if part.service.is_headless() => {
                 let endpoints = self.context.mesh.endpoints.get(&part.service.key);
                 let all =
@@ -171,6 +172,38 @@ impl<'a> Chains<'a> {
             .push(listener::FilterChain { filter_chain_match: (!everything).then_some(conditions), ..chain });
     }
 
+    /// Where a chain takes plaintext that is HTTP, what is neither HTTP nor TLS would be closed: having found a transport,
+    /// Envoy doesn't look at chains for any. So the chain for opaque bytes of the same networks says "plaintext" as well.
+    pub(super) fn keep_other_bytes(&mut self) {
+        let networks = |chain: &listener::FilterChain| {
+            chain
+                .filter_chain_match
+                .as_ref()
+                .map_or_else(Vec::new, |conditions| conditions.prefix_ranges.clone())
+        };
+        let detecting: Vec<_> = self.all.iter().filter(|chain| is_detecting(chain)).map(networks).collect();
+        let opaque = |chain: &&listener::FilterChain| {
+            let conditions = chain.filter_chain_match.as_ref();
+            conditions.is_none_or(|conditions| {
+                conditions.server_names.is_empty() && conditions.transport_protocol.is_empty()
+            })
+        };
+        let twins: Vec<_> = self
+            .all
+            .iter()
+            .filter(opaque)
+            .filter(|chain| detecting.contains(&networks(chain)))
+            .map(|chain| listener::FilterChain {
+                filter_chain_match: Some(listener::FilterChainMatch {
+                    transport_protocol: "raw_buffer".to_owned(),
+                    ..chain.filter_chain_match.clone().unwrap_or_default()
+                }),
+                ..chain.clone()
+            })
+            .collect();
+        self.all.extend(twins);
+    }
+
     pub(super) fn add_http(&mut self, networks: Vec<IpNet>, route_name: String, grpc_web: bool) {
         if !self.taken.insert((networks.clone(), String::new(), true)) {
             return;
@@ -192,6 +225,11 @@ impl<'a> Chains<'a> {
             ..chain
         });
     }
+}
+
+fn is_detecting(chain: &listener::FilterChain) -> bool {
+    let conditions = chain.filter_chain_match.as_ref();
+    conditions.is_some_and(|conditions| !conditions.application_protocols.is_empty())
 }
 
 fn parse_net(written: &str) -> Option<IpNet> {

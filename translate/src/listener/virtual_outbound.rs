@@ -23,7 +23,7 @@ pub(crate) fn virtual_outbound(context: &Context<'_>) -> Arc<Resource> {
         ..match_all("virtualOutbound-blackhole", vec![forward(context, single(names::BLACK_HOLE_CLUSTER))])
     };
     let rest =
-        match_all("virtualOutbound-catchall-tcp", vec![forward(context, single(context.unknown_cluster()))]);
+        match_all("virtualOutbound-catchall-tcp", vec![forward(context, single(&context.unknown_cluster()))]);
     let listener = listener::Listener {
         name: names::VIRTUAL_OUTBOUND.to_owned(),
         address: Some(address(context.wildcard(), port)),

@@ -47,7 +47,7 @@ pub(crate) fn catch_all(context: &Context<'_>, route_name: &str) -> Arc<Resource
             "allow_any",
             route::route::Action::Route(route::RouteAction {
                 cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(
-                    names::PASSTHROUGH_CLUSTER.to_owned(),
+                    context.unknown_cluster(),
                 )),
                 timeout: no_timeout(),
                 ..Default::default()

@@ -1,8 +1,10 @@
 //! Conditions on requests.
 
+use std::collections::BTreeMap;
+
 use crds::networking::{HttpMatchRequest, StringMatch};
 
-use super::everything;
+use super::{claims, everything};
 use crate::proto::{boolean, matcher, regex, route, string_matcher};
 use matcher::string_matcher::MatchPattern;
 use route::header_matcher::HeaderMatchSpecifier;
@@ -12,9 +14,11 @@ use route::route_match::PathSpecifier;
 /// Translates the conditions of one match; none match everything.
 pub(super) fn conditions(request: Option<&HttpMatchRequest>) -> route::RouteMatch {
     let Some(request) = request else { return everything() };
+    let (with, of_token) = apart(&request.headers);
+    let (missing, not_of_token) = apart(&request.without_headers);
     let mut headers: Vec<route::HeaderMatcher> =
-        request.headers.iter().map(|(name, value)| header(name, Some(value))).collect();
-    headers.extend(request.without_headers.iter().map(|(name, value)| without(name, value)));
+        with.iter().map(|(name, value)| header(name, Some(value))).collect();
+    headers.extend(missing.iter().map(|(name, value)| without(name, value)));
     headers.sort_by(|a, b| a.name.cmp(&b.name));
     let pseudo =
         [(":method", &request.method), (":authority", &request.authority), (":scheme", &request.scheme)];
@@ -26,8 +30,22 @@ pub(super) fn conditions(request: Option<&HttpMatchRequest>) -> route::RouteMatc
         case_sensitive: boolean(request.ignore_uri_case != Some(true)),
         headers,
         query_parameters: request.query_params.iter().map(|(name, value)| parameter(name, value)).collect(),
+        dynamic_metadata: of_token
+            .iter()
+            .map(|(claim, value)| claims::condition(claim, value, false))
+            .chain(not_of_token.iter().map(|(claim, value)| claims::condition(claim, value, true)))
+            .collect(),
         ..Default::default()
     }
+}
+
+type Named<'a> = Vec<(&'a str, &'a StringMatch)>;
+
+/// Conditions on headers, and those on the claims of a token, which are written as headers.
+fn apart(written: &BTreeMap<String, StringMatch>) -> (Named<'_>, Named<'_>) {
+    let named = written.iter().map(|(name, value)| (name.as_str(), value));
+    let (claims, headers): (Named<'_>, Named<'_>) = named.partition(|(name, _)| claims::path(name).is_some());
+    (headers, claims)
 }
 
 fn path(uri: Option<&StringMatch>) -> PathSpecifier {
@@ -88,7 +106,10 @@ pub(super) fn is_catch_all(conditions: &route::RouteMatch) -> bool {
         Some(PathSpecifier::SafeRegex(pattern)) => pattern.regex == ".*",
         _ => false,
     };
-    all_paths && conditions.headers.is_empty() && conditions.query_parameters.is_empty()
+    all_paths
+        && conditions.headers.is_empty()
+        && conditions.query_parameters.is_empty()
+        && conditions.dynamic_metadata.is_empty()
 }
 
 /// How people name a path condition in traces: `/ratings*`, `/health`.

@@ -4,6 +4,7 @@
 //! stock Envoy they are strung together into whole route configurations.
 
 mod action;
+mod claims;
 mod configuration;
 mod destination;
 mod domains;

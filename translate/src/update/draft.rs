@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::generate::{Set, endpoints_of, fixed, frame, of_host, of_other, of_service};
 use crate::listener::has_http_listener;
 use crate::resource::{Delta, Resources};
-use crate::{cluster, gateway, listener, route};
+use crate::{cluster, gateway, listener, route, secret};
 
 /// Resources on their way from one state to the next.
 pub(super) struct Draft<'a> {
@@ -160,6 +160,14 @@ impl<'a> Draft<'a> {
         if self.changed.len() != before {
             framed.insert(port);
         }
+    }
+
+    /// Secrets that DestinationRules name for a sidecar.
+    pub(super) fn secrets(&mut self) {
+        let held = self.all.iter(ResourceType::Secret);
+        let old: Vec<_> = held.map(|resource| (ResourceType::Secret, resource.name.to_string())).collect();
+        let set = secret::of_rules(&self.context);
+        self.replace(old, set);
     }
 
     pub(super) fn gateway(&mut self) {

@@ -94,6 +94,9 @@ fn step(context: &Context<'_>, base: Resources, changes: &Changes) -> (Resources
     if !context.is_gateway() {
         draft.listeners(&affected);
         draft.routes(&affected);
+        if !changes.secrets.is_empty() || !changes.destination_rules.is_empty() {
+            draft.secrets();
+        }
     } else if affected.routing || !changes.gateways.is_empty() || !changes.secrets.is_empty() {
         draft.gateway();
     }

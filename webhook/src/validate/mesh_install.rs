@@ -8,6 +8,13 @@ use super::findings::{At, Findings};
 pub(super) fn check(install: &MeshInstall, old: Option<&Value>, found: &mut Findings) {
     let old: Option<MeshInstall> = old.and_then(|old| crds::decode(old).ok());
     let reviewed = review(install, old.as_ref());
+    let format = install.spec.mesh_config.get("accessLogFormat").and_then(Value::as_str);
+    for operator in xds::operators::unknown(format.unwrap_or_default()) {
+        let message = format!(
+            "%{operator}% is no operator of the access log, for which proxies would refuse to listen; write %% for a percent sign"
+        );
+        found.error(&At::of("spec.meshConfig.accessLogFormat"), message);
+    }
     for problem in reviewed.problems {
         found.error(&At::of(&problem.field), problem.message);
     }

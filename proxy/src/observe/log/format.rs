@@ -12,7 +12,7 @@ use crate::{
     clock,
     observe::text,
     request::outcome::{Outcome, Protocol},
-    snapshot::http::LogFormat,
+    snapshot::{cluster::Place, http::LogFormat},
 };
 
 /// A compiled format.
@@ -231,7 +231,12 @@ fn found<'a>(operator: &'a Operator, outcome: &'a Outcome) -> Found<'a> {
             milliseconds(outcome.upstream_service_time.map(|time| outcome.duration.saturating_sub(time)))
         }
         Operator::Address(whose, piece) => {
-            address_of(*whose, outcome).map(|address| piece.of(address)).into()
+            let socket =
+                outcome.endpoint.as_ref().filter(|_| *whose == Whose::Upstream).map(|known| known.place());
+            match socket {
+                Some(Place::Socket(path)) => Some(path.to_string()).into(),
+                _ => address_of(*whose, outcome).map(|address| piece.of(address)).into(),
+            }
         }
         Operator::UpstreamCluster => {
             outcome.cluster.as_ref().map(|cluster| &**cluster.observed_name()).into()

@@ -230,6 +230,7 @@ fn plain(name: &str) -> Option<Operator> {
         | "REQUEST_TX_DURATION"
         | "ROUNDTRIP_DURATION"
         | "DOWNSTREAM_PEER_CERT" => Operator::Absent,
+        name if xds::operators::is_known(name) => Operator::Absent,
         _ => return None,
     })
 }

@@ -235,6 +235,11 @@ fn mesh_installs() {
                 "less than 0",
             ),
             ("{meshConfig: {connectTimeout: 5}}", "spec.meshConfig.connectTimeout", "must be a string"),
+            (
+                "{meshConfig: {accessLogFormat: '%DURATION% %NOPE(a)%'}}",
+                "spec.meshConfig.accessLogFormat",
+                "%NOPE(a)% is no operator",
+            ),
         ],
     );
     warned(KIND, &[("{meshConfig: {accessLogFil: a}}", "did you mean spec.meshConfig.accessLogFile?")]);
