@@ -18,6 +18,7 @@ mod mesh;
 mod object;
 mod store;
 mod value;
+pub mod yaml;
 
 pub use changes::{Change, ChangeMap, Changes};
 pub use error::ModelError;

@@ -1,6 +1,7 @@
 //! VirtualService.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crds::networking::{Destination, HttpRoute, VirtualServiceSpec};
 
@@ -29,6 +30,8 @@ pub struct VirtualService {
     pub source_label_keys: Vec<Text>,
     /// Its rules; `hosts`, `gateways` and `exportTo` are empty here.
     pub spec: VirtualServiceSpec,
+    /// Its HTTP rules as written, if some are left to delegates whose rules `spec` has in their places.
+    pub written: Option<Arc<[HttpRoute]>>,
 }
 
 impl VirtualService {
@@ -61,6 +64,7 @@ impl VirtualService {
             destinations,
             source_label_keys: source_label_keys(&spec),
             spec,
+            written: None,
             meta,
         }
     }
@@ -91,6 +95,7 @@ impl VirtualService {
             destinations: hosts.collect(),
             source_label_keys: source_label_keys(&spec),
             spec,
+            written: Some(self.spec.http.as_slice().into()),
             ..self.clone()
         }
     }

@@ -20,8 +20,10 @@ impl Mesh {
         // Catch-all rules live in the root namespace; a gateway there still prefers rules made for the service,
         // unless a rule is private to the root namespace.
         let private_only = client_namespace == root;
+        // A rule counts in its own namespace unless it says that it doesn't; the mesh's default has no part in that.
+        let own = |rule: &MergedRule| rule.export_to.as_ref().is_none_or(|to| to.includes(client_namespace));
         self.rule_in(client_namespace, host, client_labels, |rule| {
-            !private_only || (rule.export_to.is_some() && !self.is_exported(rule, "*"))
+            own(rule) && (!private_only || (rule.export_to.is_some() && !self.is_exported(rule, "*")))
         })
         .or_else(|| {
             self.rule_in(service_namespace, host, client_labels, |rule| {

@@ -56,18 +56,12 @@ fn virtual_hosts(context: &Context<'_>, route_name: &str, servers: &[&Serving<'_
                 if !known {
                     entry.services.push((service, gateway.clone()));
                 }
+                entry.https_redirect |= redirect;
             }
         }
-        if redirect {
-            for host in &served {
-                hosts.entry(host.host.clone()).or_default();
-            }
-            for (_, routes) in hosts
-                .iter_mut()
-                .filter(|(host, _)| served.iter().any(|served| model::host_matches(&served.host, host)))
-            {
-                routes.https_redirect = true;
-            }
+        // Hosts of other servers' VirtualServices are not redirected, even where a wildcard of this one covers them.
+        for host in served.iter().filter(|_| redirect) {
+            hosts.entry(host.host.clone()).or_default().https_redirect = true;
         }
     }
     let Some(first) = servers.first() else { return Vec::new() };

@@ -11,14 +11,16 @@ use crate::context::Context;
 pub(super) fn domains(context: &Context<'_>, service: &Service, port: u16) -> Vec<String> {
     let host = &*service.key.host;
     let mut domains = vec![host.to_owned()];
-    domains.extend(short(host, &context.view.dns_domain).into_iter().filter(|name| !is_taken(context, name)));
+    domains.extend(
+        short(host, &context.view.dns_domain).into_iter().filter(|name| !is_taken(context, name, port)),
+    );
     if service.is_headless() {
         let pods: Vec<String> = domains.iter().map(|domain| format!("*.{domain}")).collect();
         domains.extend(pods);
     }
     let absolute = format!("{host}.");
     let named = host.parse::<std::net::IpAddr>().is_err() && !model::is_wildcard(host);
-    if named && !is_taken(context, &absolute) {
+    if named && !is_taken(context, &absolute, port) {
         domains.push(absolute);
     }
     let single = service.addresses.iter().filter(|net| net.prefix_len() == net.max_prefix_len());
@@ -41,10 +43,11 @@ fn short(host: &str, dns_domain: &str) -> Vec<String> {
     names
 }
 
-/// Whether a short name is some service's full name, or a VirtualService speaks for it as a host of its own.
-fn is_taken(context: &Context<'_>, name: &str) -> bool {
+/// Whether a short name is some service's full name, or a VirtualService speaks for it as a host of its own, which it
+/// does on port 80.
+fn is_taken(context: &Context<'_>, name: &str, port: u16) -> bool {
     (context.mesh.foreign_hosts.contains_key(name) && context.scope.service(name).is_some())
-        || context.mesh.mesh_routes.contains_key(name)
+        || (port == 80 && super::sidecar::speaks(context, name))
 }
 
 /// Of several services with one address, the first counts.

@@ -127,3 +127,13 @@ pub(crate) fn is_other(context: &Context<'_>, host: &str) -> bool {
         !context.scope.service(host).is_some_and(|service| http_here(service))
     }
 }
+
+/// Whether a VirtualService that the client sees has rules for a host that no service declares.
+pub(super) fn speaks(context: &Context<'_>, host: &str) -> bool {
+    let listed = context.mesh.mesh_routes.get(host).into_iter().flat_map(|list| list.iter());
+    let mut visible = listed.filter(|service| context.scope.sees_routes(service)).peekable();
+    let binding = Binding { port: 80, tls: false, gateways: &mesh() };
+    visible.peek().is_some()
+        && is_other(context, host)
+        && visible.any(|service| !rules(context, service, &binding).is_empty())
+}

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use model::{Event, Key, Kind, Object};
-use serde_json::Value;
+use model::yaml::{object, split, values};
+use model::{Event, Key, Object};
 
 use super::super::Problems;
 
@@ -81,7 +81,7 @@ impl Documents {
                 continue;
             }
             let (mut keys, mut broken) = (Vec::new(), false);
-            for value in parse(document)? {
+            for value in values(document)? {
                 match object(value) {
                     Ok(Some(object)) => {
                         keys.push(object.key());
@@ -147,68 +147,8 @@ fn hash(text: &str) -> u64 {
 /// An object of a file that becomes its owner.
 fn reread(path: &Path, key: &Key) -> Option<Object> {
     let text = std::fs::read_to_string(path).ok()?;
-    let values = split(&text).filter_map(|document| parse(document).ok()).flatten();
-    values.filter_map(|value| object(value).ok().flatten()).find(|object| object.key() == *key)
-}
-
-/// The documents of a YAML text. A line that begins with `---` is never anything but a boundary.
-fn split(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let current = rest?;
-        let boundary = current.match_indices("---").map(|(at, _)| at).find(|at| {
-            let (before, after) = (&current[..*at], &current[at + 3..]);
-            (before.is_empty() || before.ends_with('\n'))
-                && after.chars().next().is_none_or(char::is_whitespace)
-        });
-        let document = match boundary {
-            Some(at) => {
-                rest = Some(&current[at + 3..]);
-                &current[..at]
-            }
-            None => {
-                rest = None;
-                current
-            }
-        };
-        Some(document)
-    })
-    .filter(|document| {
-        document.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
-    })
-}
-
-/// One document as values: an object, or the items of a `List`.
-fn parse(document: &str) -> Result<Vec<Value>, String> {
-    let value: Value = if document.trim_start().starts_with('{') {
-        serde_json::from_str(document).map_err(|e| format!("not valid JSON: {e}"))?
-    } else {
-        serde_saphyr::from_str(document).map_err(|e| format!("not valid YAML: {e}"))?
-    };
-    match value {
-        Value::Object(mut list) if list.get("kind").is_some_and(|kind| kind == "List") => {
-            match list.remove("items") {
-                Some(Value::Array(items)) => Ok(items),
-                _ => Err("a List without items".to_owned()),
-            }
-        }
-        Value::Null => Ok(Vec::new()),
-        value => Ok(vec![value]),
-    }
-}
-
-/// The object of a document, or the problem and whose it is.
-fn object(value: Value) -> Result<Option<Object>, (Option<Key>, String)> {
-    let key = key_of(&value);
-    Object::from_json(value).map_err(|error| (key, error.to_string()))
-}
-
-/// The key that a broken object would have.
-fn key_of(value: &Value) -> Option<Key> {
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
-    let kind = Kind::named(text("/kind")?)?;
-    let namespace = if kind.is_namespaced() { text("/metadata/namespace").unwrap_or("default") } else { "" };
-    Some(Key::new(kind, namespace, text("/metadata/name")?))
+    let all = split(&text).filter_map(|document| values(document).ok()).flatten();
+    all.filter_map(|value| object(value).ok().flatten()).find(|object| object.key() == *key)
 }
 
 #[cfg(test)]
@@ -232,13 +172,6 @@ mod tests {
             Event::Deleted(key) => format!("-{key}"),
         };
         events.iter().map(tell).collect()
-    }
-
-    #[test]
-    fn documents_are_split_at_boundaries_only() {
-        let text = "---\na: 1\n--- # next\nb: |\n  ---\n  text\n---\n# only a comment\n---\nc: ---x\n";
-        let documents: Vec<_> = split(text).map(str::trim).collect();
-        assert_eq!(documents, ["a: 1", "# next\nb: |\n  ---\n  text", "c: ---x"]);
     }
 
     #[test]
