@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use ctl::cluster::Connection;
 use ctl::commands::{
-    demo, install, kube_inject, proxy_config, proxy_status, uninstall, verify_install, version,
+    demo, explain, install, kube_inject, proxy_config, proxy_status, uninstall, verify_install, version,
 };
 
 /// Installs, shows and explains a Trysail mesh.
@@ -36,6 +36,8 @@ enum Command {
     /// Show the configuration of one proxy
     #[command(visible_alias = "pc")]
     ProxyConfig(proxy_config::Arguments),
+    /// Say which rule a request meets, and why
+    Explain(explain::Arguments),
     /// Run Bookinfo in the mesh, send traffic, and show what happened
     Demo(demo::Arguments),
     /// Add the sidecar to the workloads of a file
@@ -54,6 +56,7 @@ async fn main() -> ExitCode {
         Command::Version(arguments) => version::run(arguments, &connection).await,
         Command::ProxyStatus(arguments) => proxy_status::run(arguments, &connection).await,
         Command::ProxyConfig(arguments) => proxy_config::run(arguments, &connection).await,
+        Command::Explain(arguments) => explain::run(arguments, &connection).await,
         Command::Demo(arguments) => demo::run(arguments, &connection).await,
         Command::KubeInject(arguments) => kube_inject::run(arguments, &connection).await,
     };

@@ -81,6 +81,9 @@ fn reason_to_win(of: &str, all: &[(&Text, &Arc<VirtualService>)]) -> String {
 
 fn unseen(view: &View<'_>, service: &VirtualService) -> String {
     let namespace = &view.source.namespace;
+    if !view.mesh.discovers(&service.meta.name.namespace) {
+        return "discoverySelectors of the mesh leave out its namespace".to_owned();
+    }
     if !view.mesh.is_virtual_service_exported(service, namespace) {
         return match service.export_to {
             Some(_) => format!("its exportTo leaves out namespace {namespace}"),

@@ -80,7 +80,9 @@ pub(crate) fn explain(view: &View<'_>) -> Result<Decision, Unanswerable> {
 
 /// Servers on a port, those of the oldest Gateway first.
 fn servers<'a>(view: &View<'a>, port: u16) -> Vec<Serving<'a>> {
-    let selected = view.mesh.gateways.values().filter(|it| view.source.labels.satisfy(&it.selector));
+    let selected = view.mesh.gateways.values().filter(|it| {
+        view.mesh.discovers(&it.meta.name.namespace) && view.source.labels.satisfy(&it.selector)
+    });
     let mut gateways: Vec<&Gateway> = selected.map(|it| &**it).collect();
     gateways.sort_by_key(|gateway| gateway.meta.age_order());
     let servers = gateways.into_iter().flat_map(|gateway| {

@@ -180,6 +180,9 @@ impl<'a> View<'a> {
             }
             Registry::ServiceEntry => format!("exportTo of ServiceEntry {}", service.name),
         };
+        if !self.mesh.discovers(&service.key.namespace) {
+            return format!("discoverySelectors of the mesh leave out namespace {}", service.key.namespace);
+        }
         if !self.mesh.is_service_exported(service, &self.source.namespace) {
             return match service.export_to {
                 Some(_) => format!("{by} in {} leaves it out", service.key.namespace),

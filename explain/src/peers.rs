@@ -10,12 +10,8 @@ use crate::outcome::PeerPolicy;
 pub(crate) fn demands(mesh: &Mesh, namespace: &str, labels: &Labels, port: u16) -> PeerPolicy {
     let root = &*mesh.settings.root_namespace;
     let all = |namespace: &str| -> Vec<&PeerAuthentication> {
-        mesh.peer_authentications
-            .get(namespace)
-            .into_iter()
-            .flat_map(|list| list.iter())
-            .map(|it| &**it)
-            .collect()
+        let listed = mesh.peer_authentications.get(namespace).filter(|_| mesh.discovers(namespace));
+        listed.into_iter().flat_map(|list| list.iter()).map(|it| &**it).collect()
     };
     let plain = |namespace: &str| all(namespace).into_iter().find(|policy| policy.selector.is_empty());
     let mut found: (MutualTlsMode, Option<&PeerAuthentication>) = (MutualTlsMode::Permissive, None);

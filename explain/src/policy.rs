@@ -47,7 +47,7 @@ fn best<'a>(
     host: &str,
     visible: impl Fn(&MergedRule) -> bool,
 ) -> Option<&'a Arc<MergedRule>> {
-    let hosts = view.mesh.destination_rules.get(namespace)?;
+    let hosts = view.mesh.destination_rules.get(namespace).filter(|_| view.mesh.discovers(namespace))?;
     let mut fitting: Vec<_> = hosts.iter().filter(|(pattern, _)| covers(pattern, host)).collect();
     fitting.sort_by_key(|(pattern, _)| (is_wildcard(pattern), std::cmp::Reverse(pattern.len())));
     fitting.into_iter().find_map(|(_, rules)| {

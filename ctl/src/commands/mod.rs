@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub mod demo;
+pub mod explain;
 pub mod install;
 pub mod kube_inject;
 pub mod proxy_config;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 /// The text of a file; `-` is standard input.
-fn read(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
     let text = if path.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin())
     } else {
