@@ -13,6 +13,7 @@ use proxy::bootstrap::{Bootstrap, Drain, Environment, ProxyArgs};
 use proxy::drain::Phase;
 use proxy::identity::{self, Health, Renewal, Secrets};
 use proxy::observe::{LocalWorkload, Observe};
+use proxy::request::callers::{ANNOTATION, Callers, VARIABLE};
 use proxy::runtime::{self, Settings, Shared};
 use proxy::snapshot::cluster::Registry;
 use proxy::snapshot::{Live, Snapshot};
@@ -74,6 +75,7 @@ async fn serve(boot: Bootstrap, levels: LogLevels, started: Instant) -> anyhow::
         hostname: boot.pod_name.as_str().into(),
         drain: boot.drain.listener,
         packet_mark: boot.packet_mark,
+        debug_callers: debug_callers(&boot),
         ..Settings::default()
     };
     let shared = Shared::new(parts.live.clone(), parts.secrets.clone(), observe.clone(), settings);
@@ -161,6 +163,14 @@ fn servers(
         started,
     }))?);
     Ok(servers)
+}
+
+/// Who may ask what was decided. A list that makes no sense costs the answers, not the traffic.
+fn debug_callers(boot: &Bootstrap) -> Option<Callers> {
+    Callers::parse(boot.debug_callers.as_deref()?, boot.instance_ip).unwrap_or_else(|problem| {
+        tracing::error!("nobody may ask for decisions; annotation {ANNOTATION}, or {VARIABLE}: {problem}");
+        None
+    })
 }
 
 /// A pod's annotation that makes no sense costs its metrics, not its traffic.

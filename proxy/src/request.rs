@@ -6,6 +6,7 @@
 
 pub mod attempt;
 pub mod body;
+pub mod callers;
 mod decide;
 pub mod head;
 mod identify;
@@ -60,6 +61,8 @@ struct Exchange {
     cookies: Vec<HeaderValue>,
     /// How many requests the connection has had.
     count: u64,
+    /// The client asks what is decided, and may.
+    asked: bool,
 }
 
 /// Serves one request.
@@ -107,6 +110,7 @@ pub async fn handle(
         cors: None,
         cookies: Vec::new(),
         count,
+        asked: false,
     };
     Ok(match exchange.proceed().await {
         Ok(answered) => exchange.answer(answered),

@@ -23,6 +23,7 @@ use crate::{
     identity::Secrets,
     listen::{lifetime::Lifetimes, sockets::Sockets, tls::ServerConfigs},
     observe::{Observe, Recorder},
+    request::callers::Callers,
     snapshot::{
         Live, Reader, Snapshot,
         listener::{Direction, FilterChain, Listener},
@@ -63,6 +64,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// `SO_MARK` of our own connections, where redirection can't tell them by user.
     pub packet_mark: Option<u32>,
+    /// Who may ask what was decided about a request. `None`: nobody.
+    pub debug_callers: Option<Callers>,
 }
 
 impl Default for Settings {
@@ -74,6 +77,7 @@ impl Default for Settings {
             drain: Duration::from_secs(45),
             max_connections: 1_000_000,
             packet_mark: None,
+            debug_callers: None,
         }
     }
 }

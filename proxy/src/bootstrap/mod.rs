@@ -25,6 +25,8 @@ pub use error::BootstrapError;
 pub use node::{Locality, NodeIdentity};
 pub use proxy_config::{DEFAULT_DISCOVERY_ADDRESS, ProxyConfig};
 
+use crate::request::callers;
+
 /// Where the projected service-account token is mounted.
 pub const TOKEN_PATH: &str = "/var/run/secrets/tokens/istio-token";
 /// Where ConfigMap `istio-ca-root-cert` is mounted.
@@ -138,6 +140,8 @@ pub struct Bootstrap {
     pub proxy_config: ProxyConfig,
     /// Annotations of the pod.
     pub annotations: BTreeMap<String, String>,
+    /// Who may ask what was decided about a request, as written.
+    pub debug_callers: Option<String>,
 }
 
 impl Bootstrap {
@@ -179,6 +183,10 @@ impl Bootstrap {
             app_probers: env.text("ISTIO_KUBE_APP_PROBERS"),
             prometheus_annotations: env.text("ISTIO_PROMETHEUS_ANNOTATIONS"),
             probe_localhost: env.parsed("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION")?.unwrap_or(false),
+            debug_callers: annotations
+                .get(callers::ANNOTATION)
+                .cloned()
+                .or_else(|| env.text(callers::VARIABLE)),
             pod_name,
             namespace,
             service_account,

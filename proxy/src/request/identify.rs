@@ -48,6 +48,9 @@ impl Exchange {
                 return Err(Reply::new(StatusCode::BAD_REQUEST, Flags::NONE, "path_normalization_failed"));
             }
         }
+        if let Some(callers) = &connection.worker.shared.settings.debug_callers {
+            self.asked = callers.heed(&mut self.head.headers, &connection.facts);
+        }
         self.simplify_authority();
         let Head { headers, scheme, .. } = &mut self.head;
         // What carries a request to the edge is what it came by; HTTP/2 between proxies keeps the scheme that it had.

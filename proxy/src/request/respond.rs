@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 use super::{
     Exchange,
     attempt::Answered,
+    callers,
     head::{BadHead, headers_size, text},
     outcome::Flags,
     record::Record,
@@ -144,6 +145,12 @@ impl Exchange {
         }
         if let Some(via) = &manager.via {
             headers.append(header::VIA, via.clone());
+        }
+        if self.asked {
+            let proxy = &self.connection.worker.shared.settings.hostname;
+            let host = self.routed.as_ref().map(|routed| &*routed.host);
+            headers
+                .extend(callers::decision(proxy, host, &self.record).map(|value| (callers::DECISION, value)));
         }
         name_server(manager, headers);
         if manager.filters.metadata_exchange && self.connection.facts.direction == Direction::Inbound {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod authority;
 #[cfg(test)]
+mod decision;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod identity;

@@ -50,7 +50,12 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts one worker without configuration.
     pub(crate) fn start() -> Self {
-        let settings = Settings { workers: 1, hostname: "rig".into(), ..Settings::default() };
+        Self::start_with(Settings::default())
+    }
+
+    /// The same, with settings.
+    pub(crate) fn start_with(settings: Settings) -> Self {
+        let settings = Settings { workers: 1, hostname: "rig".into(), ..settings };
         let observe = Observe::new(LocalWorkload::default(), "rig", StatsFilter::default());
         let shared = Shared::new(Live::new(Snapshot::default()), Secrets::new(), observe, settings);
         let workers = runtime::start(&shared).unwrap();

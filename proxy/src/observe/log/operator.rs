@@ -282,12 +282,11 @@ fn with_argument(name: &str, argument: &str) -> Option<Operator> {
             _ => Operator::GrpcStatus,
         },
         "METADATA" => metadata(argument)?,
-        "TRAILER"
-        | "DYNAMIC_METADATA"
-        | "CLUSTER_METADATA"
-        | "UPSTREAM_METADATA"
-        | "FILTER_STATE"
-        | "UPSTREAM_FILTER_STATE" => Operator::Absent,
+        // the older way to say it
+        "CLUSTER_METADATA" => metadata(&format!("CLUSTER:{argument}"))?,
+        "TRAILER" | "DYNAMIC_METADATA" | "UPSTREAM_METADATA" | "FILTER_STATE" | "UPSTREAM_FILTER_STATE" => {
+            Operator::Absent
+        }
         _ => return None,
     })
 }

@@ -6,7 +6,10 @@ use super::*;
 use crate::{
     observe::{LocalWorkload, StatsFilter, sample},
     request::outcome::Flags,
-    snapshot::http::LogFormat,
+    snapshot::{
+        http::LogFormat,
+        route::{Action, Forward, Origin, Route},
+    },
 };
 
 const ISTIO: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% \
@@ -106,6 +109,9 @@ fn operators_say_what_they_say_in_envoy() {
     let mut outcome = sample::inbound();
     outcome.grpc_status = Some(14);
     outcome.attempts = 2;
+    let mut route = Route::new(Action::Forward(Box::new(Forward::to_cluster("x"))));
+    route.origin = Some(Origin { config: "/a/reviews".into(), rule: "canary".into() });
+    outcome.route = Some(Arc::new(route));
     for (format, want) in [
         ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_PORT%", "10.0.0.9 41000"),
         ("%DOWNSTREAM_LOCAL_PORT% %UPSTREAM_REMOTE_ADDRESS%", "9080 10.1.2.3:9080"),
@@ -118,6 +124,9 @@ fn operators_say_what_they_say_in_envoy() {
         ("%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH)%", "/reviews/0"),
         ("%RESP(:STATUS)% 100%%", "200 100%"),
         ("%DYNAMIC_METADATA(istio:x)% %FILTER_STATE(x)%", "- -"),
+        ("%METADATA(ROUTE:istio:config)% %METADATA(ROUTE:istio:rule):2%", "/a/reviews ca"),
+        ("%METADATA(CLUSTER:istio:config)% %CLUSTER_METADATA(istio:subset)%", "- -"),
+        ("%METADATA(ROUTE:other:config)% %METADATA(ROUTE:istio:else)%", "- -"),
         ("%START_TIME(%Y)%", "2"),
     ] {
         let line = text(format, &outcome);
