@@ -86,13 +86,6 @@ impl Stream {
     fn link(&self) -> &Rc<Link> {
         &self.0.link
     }
-
-    /// Nobody wanted it.
-    pub(super) fn unused(self) {
-        self.0.requests.set(self.0.requests.get() - 1);
-        self.0.active.set(self.0.active.get() - 1);
-        std::mem::forget(self);
-    }
 }
 
 impl Drop for Stream {

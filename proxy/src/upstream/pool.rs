@@ -278,9 +278,9 @@ impl Pool {
     /// Gives streams of HTTP/2 connections to those who wait.
     pub(super) fn serve_waiting(&self) {
         loop {
+            let Some(waiter) = self.next_waiting() else { return };
             let stream = self.inner.borrow().http2.iter().find_map(http2::open);
-            let Some(stream) = stream else { return };
-            let Some(waiter) = self.next_waiting() else { return stream.unused() };
+            let Some(stream) = stream else { return self.inner.borrow_mut().waiting.push_front(waiter) };
             // Whoever has stopped waiting this moment gives the stream back.
             let _ = waiter.send(Ok(Lease(Some(Leased::Http2(stream)))));
         }

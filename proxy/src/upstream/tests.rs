@@ -467,6 +467,32 @@ fn connections_to_endpoints_that_are_gone_are_closed() {
 }
 
 #[test]
+fn http2_connections_give_back_what_they_used_when_nobody_needs_them() {
+    run(async {
+        let server = Server::new(|stream, _| serve_http2(stream)).await;
+        let mut world = world(server.address, http2);
+        let left = async |world: &World, most: u32| {
+            while world.used(Resource::Connections) > most {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        world.fetch(get("/")).await.unwrap();
+        let mut config = (*world.cluster.config).clone();
+        config.http.idle_timeout = None;
+        let all = world.cluster.endpoints.clone();
+        world.cluster = Arc::new(Cluster { config: Arc::new(config), ..(*world.cluster).clone() });
+        world.fetch(get("/")).await.unwrap();
+        left(&world, 1).await;
+        world.cluster = Arc::new(world.cluster.with_endpoints(Arc::default()));
+        world.sweep();
+        left(&world, 0).await;
+        world.cluster = Arc::new(world.cluster.with_endpoints(all));
+        world.fetch(get("/")).await.unwrap();
+        assert_eq!(server.connections.get(), 3);
+    });
+}
+
+#[test]
 fn an_upgrade_takes_the_connection_over() {
     run(async {
         let server = Server::new(|mut stream, _| async move {
