@@ -36,7 +36,7 @@ check: ## format, lints, dependency rules; licences and bans if cargo-deny is th
 	@if command -v cargo-deny >/dev/null; then cargo-deny check bans licenses sources; \
 	else echo 'licences and bans not checked: cargo install cargo-deny'; fi
 
-e2e: ## scenarios on a real cluster: KUBECONFIG's with HUB, else one started here; ONLY=name picks
+e2e: ## scenarios on a real cluster: KUBECONFIG's with HUB, else one started here; ONLY=name picks, CHANGES=1000 makes churn last ten minutes
 	$(CARGO) run --quiet --profile quick-release -p trysail-e2e -- run $(ONLY:%=--only %)
 
 bench: ## side by side with a stock Envoy; writes target/bench/results.json

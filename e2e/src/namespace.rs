@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::{
+    answers::Answers,
     load::Load,
     test::{Test, file},
 };
@@ -122,6 +123,25 @@ impl<'t> Namespace<'t> {
     /// `echo get` in the client pod: `{status, headers, text, ...}`.
     pub async fn fetch(&self, arguments: &str) -> Result<Value> {
         self.echo("client", &format!("get --timeout 10s {arguments}")).await
+    }
+
+    /// The same for several requests (`--count`).
+    pub async fn fetch_all(&self, arguments: &str) -> Result<Answers> {
+        let line = format!("exec deploy/client -c client -- echo get --timeout 10s {arguments}");
+        Answers::read(&self.kubectl(line).await?)
+    }
+
+    /// Makes an echo (`deploy/echo-v2`, or a pod's name) answer everything with this status from now on. It stays ready.
+    pub async fn answers_from_now_on(&self, echo: &str, status: u16) -> Result<()> {
+        let url = format!("http://127.0.0.1:8080/from-now-on/{status}");
+        self.kubectl(format!("exec {echo} -c echo -- echo get {url}")).await?;
+        Ok(())
+    }
+
+    /// How many requests with the header `x-echo-keep: NAME` an echo got since it was last asked.
+    pub async fn kept(&self, deployment: &str, name: &str) -> Result<u64> {
+        let answer = self.echo(deployment, &format!("get http://127.0.0.1:8080/kept/{name}")).await?;
+        answer["text"]["kept"].as_u64().with_context(|| format!("no number in {answer}"))
     }
 
     /// Starts load from the client pod; it goes on until [`Load::stop`].

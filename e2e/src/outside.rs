@@ -18,16 +18,8 @@ pub struct Outside {
 impl Outside {
     /// Finds the address of a Service: what its load balancer says, else a node's own.
     pub(crate) async fn of(test: &Test, namespace: &str, service: &str) -> Result<Self> {
-        let url = test
-            .eventually("the gateway's Service has an address", Duration::from_secs(30), async || {
-                let found = test.get(&format!("service {service} -n {namespace}")).await?;
-                match balanced(&found) {
-                    Some(url) => Ok(url),
-                    None => node_port(test, &found).await,
-                }
-            })
-            .await?;
-        Ok(Self::at(url))
+        let address = address(test, namespace, service, 80).await?;
+        Ok(Self::at(format!("http://{}", address.trim_end_matches(":80"))))
     }
 
     /// A gateway of which the address is known.
@@ -50,20 +42,32 @@ impl Outside {
     }
 }
 
-fn balanced(service: &Value) -> Option<String> {
-    let ingress = &service["status"]["loadBalancer"]["ingress"][0];
-    let address = ingress["ip"].as_str().or_else(|| ingress["hostname"].as_str())?;
-    Some(format!("http://{address}"))
+/// `host:port` where a port of a Service is reached from outside.
+pub(crate) async fn address(test: &Test, namespace: &str, service: &str, port: u16) -> Result<String> {
+    test.eventually("the gateway's Service has an address", Duration::from_secs(30), async || {
+        let found = test.get(&format!("service {service} -n {namespace}")).await?;
+        match balanced(&found) {
+            Some(host) => Ok(format!("{host}:{port}")),
+            None => node_port(test, &found, port).await,
+        }
+    })
+    .await
 }
 
-async fn node_port(test: &Test, service: &Value) -> Result<String> {
+fn balanced(service: &Value) -> Option<&str> {
+    let ingress = &service["status"]["loadBalancer"]["ingress"][0];
+    ingress["ip"].as_str().or_else(|| ingress["hostname"].as_str())
+}
+
+async fn node_port(test: &Test, service: &Value, wanted: u16) -> Result<String> {
     let ports = service["spec"]["ports"].as_array().into_iter().flatten();
-    let port = ports.filter(|port| port["port"] == 80).find_map(|port| port["nodePort"].as_u64());
-    let port =
-        port.context("the gateway's Service has neither a load balancer's address nor a node port for 80")?;
+    let port = ports.filter(|port| port["port"] == wanted).find_map(|port| port["nodePort"].as_u64());
+    let port = port.with_context(|| {
+        format!("the gateway's Service has neither a load balancer's address nor a node port for {wanted}")
+    })?;
     let nodes = test.get("nodes").await?;
     let addresses = nodes["items"][0]["status"]["addresses"].as_array().cloned().unwrap_or_default();
     let internal = addresses.iter().find(|address| address["type"] == "InternalIP");
     let address = internal.and_then(|found| found["address"].as_str()).context("the node has no address")?;
-    Ok(format!("http://{address}:{port}"))
+    Ok(format!("{address}:{port}"))
 }

@@ -138,6 +138,22 @@ impl Test {
         }
     }
 
+    /// Fails if a container of these namespaces was ever restarted.
+    pub async fn nothing_restarted(&self, namespaces: &[&str]) -> Result<()> {
+        for namespace in namespaces {
+            let pods = self.get(&format!("pods -n {namespace}")).await?;
+            for pod in pods["items"].as_array().into_iter().flatten() {
+                let statuses = ["containerStatuses", "initContainerStatuses"];
+                let statuses = statuses.iter().filter_map(|kind| pod["status"][kind].as_array()).flatten();
+                for status in statuses {
+                    let (name, container) = (&pod["metadata"]["name"], &status["name"]);
+                    ensure!(status["restartCount"] == 0, "{container} of {name} was restarted: {status}");
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the scenario as skipped, unless this machine is the node.
     pub fn needs_own_node(&self, why: &str) -> Result<()> {
         if self.cluster.own {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    apps,
     namespace::{Injection, Namespace},
-    test::{Test, file},
+    test::Test,
 };
 
 const VIRTUAL_SERVICE: &str = "apiVersion: networking.istio.io/v1
@@ -34,7 +35,7 @@ const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2,
 pub(super) async fn run(t: &Test) -> Result<()> {
     let mesh = t.namespace("e2e-any-order", Injection::Enabled).await?;
     mesh.with_echo().await?;
-    let deployment = second_version()?;
+    let deployment = apps::echo_version("v2")?;
     let objects = [
         ("VirtualService", VIRTUAL_SERVICE),
         ("DestinationRule", DESTINATION_RULE),
@@ -86,15 +87,4 @@ async fn both_answer(t: &Test, mesh: &Namespace<'_>) -> Result<()> {
         Ok(())
     })
     .await
-}
-
-/// The echo's Deployment again, as v2.
-fn second_version() -> Result<String> {
-    let manifest = file("samples/echo/echo.yaml")?;
-    let deployment = manifest.split("---\n").find(|part| part.contains("kind: Deployment"));
-    let deployment = deployment.context("samples/echo/echo.yaml has no Deployment")?;
-    Ok(deployment
-        .replace("echo-v1", "echo-v2")
-        .replace("version: v1", "version: v2")
-        .replace("value: v1", "value: v2"))
 }

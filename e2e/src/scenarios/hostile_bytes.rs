@@ -46,11 +46,7 @@ pub(super) async fn run(t: &Test) -> Result<()> {
 
     t.step("all the while good requests passed, and nothing was restarted");
     load.stop_without_failures().await?;
-    let restarts = t
-        .sh(format!("for n in {} {CONTROL_NAMESPACE}; do kubectl -n $n get pods -o jsonpath='{{range .items[*]}}{{range .status.containerStatuses[*]}}{{.restartCount}}{{\" \"}}{{end}}{{range .status.initContainerStatuses[*]}}{{.restartCount}}{{\" \"}}{{end}}{{end}}'; done", mesh.name))
-        .await?;
-    ensure!(restarts.split_whitespace().all(|count| count == "0"), "restarts: {restarts}");
-    Ok(())
+    t.nothing_restarted(&[&mesh.name, CONTROL_NAMESPACE]).await
 }
 
 /// Whatever comes back, or nothing, is fine: that the others live on is asked later.

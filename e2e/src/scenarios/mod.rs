@@ -4,14 +4,20 @@
 mod any_order;
 mod bad_input;
 mod bookinfo;
+mod churn;
+mod egress;
+mod gateway_tls;
 mod hostile_bytes;
 mod injection;
 mod install;
+mod locality;
+mod outliers;
 mod probes;
 mod protocols;
 mod restarts;
 mod rotation;
 mod stock_envoy;
+mod traffic;
 mod uninstall;
 mod wire;
 
@@ -58,6 +64,12 @@ pub const ALL: &[Scenario] = &[
     scenario!(rotation, "certificates rotate under load without a failed request"),
     scenario!(probes, "http, tcp, grpc and exec probes work under STRICT; a Job completes"),
     scenario!(any_order, "rules and workloads may come in any order under load"),
+    scenario!(traffic, "canary by header, mirror, faults, retries and timeouts between sidecars"),
+    scenario!(outliers, "a failing pod is ejected and returns; circuit breakers are exact to the request"),
+    scenario!(locality, "the own zone is preferred; another takes over when it fails, and gives back"),
+    scenario!(gateway_tls, "HTTPS from Secrets, RSA and ECDSA, rotated under load without a failed request"),
+    scenario!(egress, "an outside host is reached through the egress gateway, unknown ones are refused"),
+    scenario!(churn, "100 changes a minute under load: no failed request, no memory that grows"),
     scenario!(stock_envoy, "a stock Envoy takes our configuration whole and talks mTLS to our sidecars"),
     scenario!(bad_input, "wrong objects are refused by name, field and remedy"),
     scenario!(hostile_bytes, "garbage, slow and oversized bytes at every port harm nobody"),
