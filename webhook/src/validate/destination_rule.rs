@@ -196,12 +196,6 @@ fn outlier_detection(at: &At, outlier: &OutlierDetection, found: &mut Findings) 
             found.error(&at.field(name), format!("{value} is not between 0 and 100"));
         }
     }
-    if outlier.consecutive_errors.is_some_and(|count| count != 0) {
-        found.warning(
-            &at.field("consecutiveErrors"),
-            "is deprecated and has no effect; use consecutive5xxErrors or consecutiveGatewayErrors",
-        );
-    }
     let local = outlier.consecutive_local_origin_failures.is_some_and(|count| count > 0);
     found.error_if(
         local && outlier.split_external_local_origin_errors != Some(true),
