@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::serve::Patience;
+
 /// Settings of one control plane process.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -59,6 +61,9 @@ pub struct Options {
     /// for it, its predecessor in effect meanwhile; 0s: takes effect at once
     #[arg(long, env = "TRYSAIL_RULE_HOLD", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub rule_hold: Duration,
+    /// How long peers may take; tests are less patient
+    #[arg(skip)]
+    pub patience: Patience,
 }
 
 impl Options {
@@ -83,6 +88,7 @@ impl Options {
             workload_ttl: Duration::from_hours(24),
             max_workload_ttl: Duration::from_hours(2160),
             rule_hold: Duration::from_secs(30),
+            patience: Patience::default(),
         }
     }
 

@@ -25,3 +25,4 @@ pub use config::Options;
 mod status;
 pub use error::StartError;
 pub use run::{Addresses, Running, start};
+pub use serve::Patience;

@@ -23,7 +23,7 @@ use crate::config::Options;
 use crate::error::StartError;
 use crate::mesh::{Published, Publisher, Setup};
 use crate::monitor::{Debug, Metrics, Pages, http_router, monitoring_router};
-use crate::serve::{Port, Speaks};
+use crate::serve::{Patience, Port, Speaks};
 use crate::source::folder::{self, Folder};
 use crate::source::kubernetes::{
     Cluster, InjectionSettings, SecretAccess, SecretWatches, Tasks, follow_injection, of_revision,
@@ -123,6 +123,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         secrets: base.secrets(&events),
         metrics: base.metrics.clone(),
         stop: base.tasks.stop.clone(),
+        first_request: base.options.patience.first_request,
         pod_name: base.options.pod_name.clone(),
     });
     let debug = Debug {
@@ -296,6 +297,7 @@ struct Ports {
     monitoring: Port,
     webhook: Port,
     http: Port,
+    patience: Patience,
 }
 
 impl Ports {
@@ -304,12 +306,15 @@ impl Ports {
         let tls = |clients, alpn: &[&[u8]]| server_config(authority.server_identity(), clients, alpn);
         let (discovery, webhook) =
             (tls(ClientAuth::Optional, &[b"h2"])?, tls(ClientAuth::None, &[b"h2", b"http/1.1"])?);
+        let patience = options.patience;
+        let open = |name, speaks, address, tls| Port::open(name, speaks, address, tls, patience);
         Ok(Self {
-            plaintext: Port::open("plaintext discovery", Grpc, options.plaintext_address, None).await?,
-            secure: Port::open("discovery", Grpc, options.secure_address, Some(discovery)).await?,
-            monitoring: Port::open("monitoring", Http, options.monitoring_address, None).await?,
-            webhook: Port::open("webhooks", Http, options.webhook_address, Some(webhook)).await?,
-            http: Port::open("readiness", Http, options.http_address, None).await?,
+            plaintext: open("plaintext discovery", Grpc, options.plaintext_address, None).await?,
+            secure: open("discovery", Grpc, options.secure_address, Some(discovery)).await?,
+            monitoring: open("monitoring", Http, options.monitoring_address, None).await?,
+            webhook: open("webhooks", Http, options.webhook_address, Some(webhook)).await?,
+            http: open("readiness", Http, options.http_address, None).await?,
+            patience,
         })
     }
 
@@ -325,6 +330,8 @@ impl Ports {
 
     fn serve(self, routers: Routers, tasks: &Tasks) {
         let Routers { discovery, pages, webhook } = routers;
+        let (discovery, webhook) =
+            (self.patience.with_calls_of(discovery), self.patience.with_calls_of(webhook));
         let all = [
             (self.plaintext, discovery.clone()),
             (self.secure, discovery),

@@ -42,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
     /// How long a stream may last, so that proxies spread over replicas; each adds its own jitter.
     pub(crate) max_age: Duration,
+    /// From a call to its first request.
+    pub(super) first_request: Duration,
     introduction: Vec<u8>,
 }
 
@@ -53,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) secrets: SecretAccess,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) stop: CancellationToken,
+    /// From a call to its first request.
+    pub(crate) first_request: Duration,
     /// Name of this replica.
     pub(crate) pod_name: String,
 }
@@ -62,7 +66,7 @@ const MAX_AGE: Duration = Duration::from_mins(30);
 
 impl Context {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { views, mesh, authenticator, secrets, metrics, stop, pod_name } = parts;
+        let Parts { views, mesh, authenticator, secrets, metrics, stop, first_request, pod_name } = parts;
         let info = serde_json::json!({
             "Component": "istiod", "ID": pod_name, "Info": { "version": env!("CARGO_PKG_VERSION") },
         });
@@ -77,6 +81,7 @@ impl Context {
             metrics,
             stop,
             max_age: MAX_AGE,
+            first_request,
             introduction,
         })
     }
@@ -106,6 +111,13 @@ impl Context {
 /// The service; clones share everything.
 #[derive(Clone)]
 pub(crate) struct AdsService(pub(crate) Arc<Context>);
+
+impl AdsService {
+    /// Whether a call of this path lasts as long as its proxy.
+    pub(crate) fn streams(path: &str) -> bool {
+        path == DELTA
+    }
+}
 
 impl NamedService for AdsService {
     const NAME: &'static str = "envoy.service.discovery.v3.AggregatedDiscoveryService";

@@ -6,7 +6,7 @@ use std::future::{Future as _, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -118,7 +118,7 @@ impl AdsStream {
 
     /// Reads the first request, checks who it is from, and registers the proxy.
     async fn introduction(&mut self) -> Result<Option<Proxy>, Status> {
-        let first = tokio::time::timeout(FIRST_REQUEST, self.requests.message()).await;
+        let first = tokio::time::timeout(self.context.first_request, self.requests.message()).await;
         let Some(request) = first.map_err(|_| Status::deadline_exceeded("no request on this stream"))??
         else {
             return Ok(None);

@@ -23,12 +23,8 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{Peer, Speaks};
+use super::{Patience, Peer, Speaks};
 
-/// From accept to the end of the TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// From the handshake to the first complete request head.
-const FIRST_REQUEST: Duration = Duration::from_secs(15);
 /// A peer that says nothing for so long is probed, by TCP: HTTP/2's pings would set a timer for every frame.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
@@ -44,6 +40,7 @@ pub(super) struct Connection {
     pub(super) address: SocketAddr,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) speaks: Speaks,
+    pub(super) patience: Patience,
 }
 
 impl Connection {
@@ -55,20 +52,20 @@ impl Connection {
     }
 
     pub(super) async fn serve(self, router: Router, stop: CancellationToken) {
-        let (address, speaks) = (self.address, self.speaks);
+        let (address, speaks, patience) = (self.address, self.speaks, self.patience);
         if let Err(error) = self.prepare() {
             tracing::debug!(%address, %error, "cannot set an option of the socket");
         }
         let Some(tls) = self.tls else {
             let peer = Peer { address, encrypted: false, id: None };
-            return answer(self.stream, speaks, peer, router, stop).await;
+            return answer(self.stream, speaks, patience.first_request, peer, router, stop).await;
         };
         let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(self.stream);
-        match tokio::time::timeout(HANDSHAKE, handshake).await {
+        match tokio::time::timeout(patience.handshake, handshake).await {
             Ok(Ok(stream)) => {
                 let id = pki::tls::peer_id(stream.get_ref().1.peer_certificates());
                 let peer = Peer { address, encrypted: true, id };
-                answer(stream, speaks, peer, router, stop).await;
+                answer(stream, speaks, patience.first_request, peer, router, stop).await;
             }
             Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
@@ -76,16 +73,21 @@ impl Connection {
     }
 }
 
-async fn answer<I>(io: I, speaks: Speaks, peer: Peer, router: Router, stop: CancellationToken)
-where
+async fn answer<I>(
+    io: I,
+    speaks: Speaks,
+    first_request: Duration,
+    peer: Peer,
+    router: Router,
+    stop: CancellationToken,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (io, timer) = (TokioIo::new(io), TokioTimer::new());
-    let address = peer.address;
     let requested = Arc::new(AtomicBool::new(false));
-    let seen = requested.clone();
+    let first = First { within: first_request, address: peer.address, seen: requested.clone() };
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        seen.store(true, Ordering::Relaxed);
+        requested.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer.clone());
         router.clone().oneshot(request.map(Body::new))
     });
@@ -93,33 +95,41 @@ where
         Speaks::Grpc => {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.timer(timer).max_concurrent_streams(MAX_STREAMS).max_header_list_size(MAX_HEADERS);
-            drive(builder.serve_connection(io, service), address, &requested, stop).await;
+            drive(builder.serve_connection(io, service), &first, stop).await;
         }
         Speaks::Http => {
             let mut builder = auto::Builder::new(TokioExecutor::new());
             builder
                 .http1()
                 .timer(timer.clone())
-                .header_read_timeout(FIRST_REQUEST)
+                .header_read_timeout(first_request)
                 .max_buf_size(MAX_BUFFER)
                 .http2()
                 .timer(timer)
                 .max_concurrent_streams(MAX_STREAMS)
                 .max_header_list_size(MAX_HEADERS);
-            drive(builder.serve_connection(io, service), address, &requested, stop).await;
+            drive(builder.serve_connection(io, service), &first, stop).await;
         }
     }
 }
 
+/// The first request of a connection.
+struct First {
+    within: Duration,
+    address: SocketAddr,
+    seen: Arc<AtomicBool>,
+}
+
 /// Runs a connection to its end; one without a request in time is closed.
-async fn drive<C>(connection: C, address: SocketAddr, requested: &AtomicBool, stop: CancellationToken)
+async fn drive<C>(connection: C, first: &First, stop: CancellationToken)
 where
     C: GracefulConnection<Error: fmt::Display>,
 {
     let mut connection = pin!(connection);
+    let address = first.address;
     // Polled only when one of them has something to say, not with every frame.
     let rare = FuturesUnordered::from_iter([
-        tokio::time::sleep(FIRST_REQUEST).map(|()| Rare::Silence).boxed(),
+        tokio::time::sleep(first.within).map(|()| Rare::Silence).boxed(),
         stop.cancelled().map(|()| Rare::Stop).boxed(),
     ]);
     let mut rare = pin!(rare);
@@ -127,7 +137,7 @@ where
         tokio::select! {
             outcome = connection.as_mut() => break outcome,
             Some(event) = rare.next() => match event {
-                Rare::Silence if requested.load(Ordering::Relaxed) => {}
+                Rare::Silence if first.seen.load(Ordering::Relaxed) => {}
                 Rare::Silence => return tracing::debug!(%address, "closed: no request in time"),
                 Rare::Stop => connection.as_mut().graceful_shutdown(),
             },

@@ -4,6 +4,9 @@
 //! must make its first request soon, headers are bounded, connections are counted, dead peers are found by keepalive.
 
 mod connection;
+mod patience;
+
+pub use patience::Patience;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,6 +53,7 @@ pub(crate) struct Port {
     speaks: Speaks,
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
+    patience: Patience,
 }
 
 impl Port {
@@ -58,6 +62,7 @@ impl Port {
         speaks: Speaks,
         address: SocketAddr,
         tls: Option<Arc<rustls::ServerConfig>>,
+        patience: Patience,
     ) -> Result<Self, StartError> {
         let failed = |source| StartError::Listen { port: name, address, source };
         let listener = match TcpListener::bind(address).await {
@@ -67,7 +72,7 @@ impl Port {
             }
             other => other,
         };
-        Ok(Self { name, speaks, listener: listener.map_err(failed)?, tls })
+        Ok(Self { name, speaks, listener: listener.map_err(failed)?, tls, patience })
     }
 
     pub(crate) fn address(&self) -> Result<SocketAddr, StartError> {
@@ -85,8 +90,8 @@ impl Port {
         let connections = TaskTracker::new();
         while let Some((stream, address)) = self.accept(&stop).await {
             let Ok(slot) = slots.clone().acquire_owned().await else { break };
-            let connection =
-                connection::Connection { stream, address, tls: self.tls.clone(), speaks: self.speaks };
+            let (tls, speaks, patience) = (self.tls.clone(), self.speaks, self.patience);
+            let connection = connection::Connection { stream, address, tls, speaks, patience };
             let (router, stop) = (router.clone(), stop.clone());
             connections.spawn(async move {
                 connection.serve(router, stop).await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use controlplane::{Options, Running};
+use controlplane::{Options, Patience, Running};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
@@ -19,7 +19,7 @@ use tonic::{Request, Status, Streaming};
 use xds::ResourceType;
 
 /// The name under which the control plane's certificate is issued.
-const NAME: &str = "istiod.istio-system.svc";
+pub(crate) const NAME: &str = "istiod.istio-system.svc";
 
 pub(crate) struct Stage {
     pub(crate) running: Running,
@@ -47,6 +47,16 @@ pub(crate) fn slice(service: &str, address: &str) -> String {
 
 impl Stage {
     pub(crate) async fn new() -> Self {
+        Self::with(Patience::default()).await
+    }
+
+    /// A control plane that waits so long for slow peers.
+    pub(crate) async fn with(patience: Patience) -> Self {
+        Self::start(|options| options.patience = patience).await
+    }
+
+    /// A control plane with options of its own.
+    pub(crate) async fn start(change: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("config")).unwrap();
         let tokens = folder.path().join("tokens");
@@ -63,11 +73,12 @@ impl Stage {
         {
             std::fs::write(folder.path().join("config").join(format!("{name}.yaml")), text).unwrap();
         }
-        let options = Options {
+        let mut options = Options {
             token_file: Some(tokens),
             ca_dir: Some(folder.path().join("ca")),
             ..Options::for_folder(folder.path().join("config"))
         };
+        change(&mut options);
         let running = controlplane::start(options).await.unwrap();
         running.synced().await;
         Self { running, folder }
@@ -178,7 +189,10 @@ impl Proxy {
 
     /// The next response, acknowledged, if one comes within a time.
     pub(crate) async fn next_soon(&mut self, within: Duration) -> Option<DeltaDiscoveryResponse> {
-        tokio::time::timeout(within, self.next()).await.ok().map(|response| response.expect("the stream is open"))
+        tokio::time::timeout(within, self.next())
+            .await
+            .ok()
+            .map(|response| response.expect("the stream is open"))
     }
 
     /// The next response, not acknowledged.
