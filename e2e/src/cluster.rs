@@ -7,10 +7,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::shell::{self, Environment};
 
 const OWN_KUBECONFIG: &str = "/var/tmp/trysail-cluster/admin.conf";
+/// Is there while the node runs and is whole.
+const READY: &str = "/var/tmp/trysail-cluster/ready";
 
 /// A running cluster that can start our images.
 pub struct Cluster {
@@ -57,10 +60,10 @@ impl Cluster {
     async fn start(&mut self) -> Result<()> {
         let script = root().join("e2e/cluster/cluster");
         let images = root().join("e2e/images");
-        for step in [format!("{} up", script.display()), format!("{} build", images.display())] {
-            shown(&step).await?;
+        explained(&format!("{} up", script.display())).await?;
+        for step in ["build", "load"] {
+            shown(&format!("{} {step}", images.display())).await?;
         }
-        shown(&format!("{} load", images.display())).await?;
         let path = format!("eval \"$({} env)\"; echo \"$PATH\"", script.display());
         let path = shell::run(&vec![], &path, None).await?;
         self.environment = vec![
@@ -68,6 +71,14 @@ impl Cluster {
             ("PATH".to_owned(), path.trim().to_owned()),
         ];
         Ok(())
+    }
+
+    /// Ends what a start that failed has left running; a node that is whole stays.
+    pub async fn remove_half_started() {
+        if !Path::new(READY).exists() {
+            // Nothing depends on it: the next start begins with the same.
+            let _ = shown(&format!("{} down", root().join("e2e/cluster/cluster").display())).await;
+        }
     }
 
     /// Runs a command line with kubectl, helm and the cluster's credentials at hand.
@@ -121,4 +132,42 @@ async fn shown(line: &str) -> Result<()> {
         bail!("`{line}` failed");
     }
     Ok(())
+}
+
+/// Like [`shown`], for a command whose last word on standard error says why it failed.
+async fn explained(line: &str) -> Result<()> {
+    let mut command = tokio::process::Command::new("bash");
+    let mut child = command
+        .args(["-c", line])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .with_context(|| format!("running `{line}`"))?;
+    let mut last = format!("`{line}` failed");
+    if let Some(errors) = child.stderr.take() {
+        let mut lines = BufReader::new(errors).split(b'\n');
+        while let Some(text) = lines.next_segment().await? {
+            let text = String::from_utf8_lossy(&text);
+            eprintln!("{text}");
+            if !text.trim().is_empty() {
+                text.trim().trim_start_matches("cluster: ").clone_into(&mut last);
+            }
+        }
+    }
+    if !child.wait().await.with_context(|| format!("running `{line}`"))?.success() {
+        bail!(last);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cluster_that_does_not_start_says_why_in_its_last_words() {
+        let line = "echo cluster: starting >&2; echo 'cluster: needs root' >&2; exit 1";
+        assert_eq!(explained(line).await.unwrap_err().to_string(), "needs root");
+        assert_eq!(explained("exit 1").await.unwrap_err().to_string(), "`exit 1` failed");
+        explained("echo cluster: up >&2").await.unwrap();
+    }
 }

@@ -13,6 +13,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
+use crate::cluster::Cluster;
+
 pub use on_this_machine::LOCAL;
 
 /// Where to show it.
@@ -29,12 +31,22 @@ pub struct Options {
 
 /// Installs, sends traffic, prints the page. All of it may be there already.
 pub async fn up(options: Options) -> Result<ExitCode> {
+    if options.existing {
+        return on_cluster::up(Cluster::named()?).await.map(|()| ExitCode::SUCCESS);
+    }
     let obstacle =
         if options.local { Some("you asked for it".to_owned()) } else { on_this_machine::obstacle() };
-    match obstacle {
-        Some(why) if !options.existing => on_this_machine::up(&why).await,
-        _ => on_cluster::up(options.existing).await.map(|()| ExitCode::SUCCESS),
-    }
+    let why = match obstacle {
+        Some(why) => why,
+        None => match Cluster::started().await {
+            Ok(cluster) => return on_cluster::up(cluster).await.map(|()| ExitCode::SUCCESS),
+            Err(error) => {
+                Cluster::remove_half_started().await;
+                format!("it could not be started: {error:#}")
+            }
+        },
+    };
+    on_this_machine::up(&why).await
 }
 
 /// Removes what [`up`] made.

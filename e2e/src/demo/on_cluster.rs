@@ -18,8 +18,7 @@ use crate::{
 
 const NAMESPACE: &str = "bookinfo";
 
-pub(super) async fn up(existing: bool) -> Result<()> {
-    let cluster = if existing { Cluster::named()? } else { Cluster::started().await? };
+pub(super) async fn up(cluster: Cluster) -> Result<()> {
     let test = Test::new(cluster);
     mesh::ensure(&test).await?;
     let gateway = Gateway::at(&test.gateway().await?.url);

@@ -1,7 +1,13 @@
 //! The demo as the local mesh, for machines where no cluster can be started: pods
 //! are network namespaces, containers are processes, and it ends with the program.
 
-use std::{env, path::Path, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    env,
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result, bail};
 use ctl::demo::{
@@ -18,24 +24,75 @@ pub const LOCAL: &str = "demo-local";
 
 const GATEWAY: &str = "istio-ingressgateway";
 
-/// Why no cluster can be started here, if so.
+/// What the local mesh runs besides our own programs, each with Debian's package of it.
+const TOOLS: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("nft", "nftables"), ("unshare", "util-linux"), ("nsenter", "util-linux")];
+/// Bit of the capability to mount and to make namespaces, in `/proc/self/status`.
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// Why it is no use to try and start a cluster here, if so. What else may be in the way shows when it is tried.
 pub(super) fn obstacle() -> Option<String> {
-    let root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
-    if !root {
+    if !is_root() {
         return Some("starting a Kubernetes node needs root".to_owned());
     }
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = |program: &str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if lacks_capability(&status, CAP_SYS_ADMIN) {
+        return Some("starting a Kubernetes node needs CAP_SYS_ADMIN, which this container lacks".to_owned());
+    }
     let built = Path::new("/var/tmp/trysail-cluster/ready").exists();
-    if !built && !found("go") && !found("apt-get") {
+    if !built && !found("go", &search_path()) && !found("apt-get", &search_path()) {
         return Some("building Kubernetes needs Go, or apt to install it".to_owned());
     }
     None
 }
 
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
+}
+
+fn lacks_capability(status: &str, bit: u32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let mask = mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << bit) == 0)
+}
+
+/// PATH, with the folders of tools for administrators, which others often lack.
+fn search_path() -> OsString {
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
+}
+
+fn found(program: &str, path: &OsStr) -> bool {
+    env::split_paths(path).any(|folder| folder.join(program).is_file())
+}
+
+/// The tools that are not on the path, and the packages that have them.
+fn missing(path: &OsStr) -> Option<(String, String)> {
+    let missing: Vec<_> = TOOLS.iter().filter(|(program, _)| !found(program, path)).collect();
+    let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
+    let packages: BTreeSet<_> = missing.iter().map(|(_, package)| *package).collect();
+    let packages: Vec<_> = packages.into_iter().collect();
+    (!missing.is_empty()).then(|| (programs.join(", "), packages.join(" ")))
+}
+
+/// Installs what the local mesh needs where that is possible, else says what to install.
+async fn have_tools(path: &OsStr) -> Result<()> {
+    if missing(path).is_some() && is_root() && found("apt-get", path) {
+        let tools = tokio::process::Command::new(root().join("scripts/tools")).arg("--mesh").status().await;
+        tools.context("running scripts/tools")?; // whether it helped is seen below
+    }
+    if let Some((programs, packages)) = missing(path) {
+        bail!("the local mesh needs {programs}; please install {packages} (Debian's names)");
+    }
+    Ok(())
+}
+
 /// Builds what the local mesh runs, and starts this program again as the mesh.
 pub(super) async fn up(why: &str) -> Result<ExitCode> {
     println!("The local mesh instead of a cluster: {why}.");
+    let path = search_path();
+    have_tools(&path).await?;
     let status = tokio::process::Command::new("cargo")
         .args(["build", "--quiet", "--profile", "quick-release"])
         .args(["-p", "trysail-controlplane", "-p", "trysail-proxy", "-p", "trysail-samples", "--bins"])
@@ -47,7 +104,7 @@ pub(super) async fn up(why: &str) -> Result<ExitCode> {
         bail!("cargo build failed");
     }
     let program = env::current_exe().context("finding this program")?;
-    let status = tokio::process::Command::new(program).arg(LOCAL).status().await?;
+    let status = tokio::process::Command::new(program).arg(LOCAL).env("PATH", path).status().await?;
     Ok(ExitCode::from(u8::from(!status.success())))
 }
 
@@ -100,4 +157,30 @@ async fn samples(mesh: &LocalMesh) -> Result<Vec<Sample>> {
         samples.extend(metrics::requests(&reply.body));
     }
     Ok(samples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_tools_are_named_with_their_packages() {
+        let (programs, packages) = missing(OsStr::new("/nowhere")).unwrap();
+        assert_eq!(programs, "ip, nft, unshare, nsenter");
+        assert_eq!(packages, "iproute2 nftables util-linux");
+        let folder = env::temp_dir().join(format!("trysail-tools-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (program, _) in TOOLS {
+            std::fs::write(folder.join(program), "").unwrap();
+        }
+        assert_eq!(missing(folder.as_os_str()), None);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_container_without_the_right_to_mount_is_seen() {
+        assert!(lacks_capability("Name:\tx\nCapEff:\t00000000a80425fb\n", CAP_SYS_ADMIN));
+        assert!(!lacks_capability("CapEff:\t000001ffffffffff\n", CAP_SYS_ADMIN));
+        assert!(!lacks_capability("", CAP_SYS_ADMIN));
+    }
 }
