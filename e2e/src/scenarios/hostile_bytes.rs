@@ -1,6 +1,8 @@
 //! Garbage, slow and oversized bytes at the ports that anybody can reach, while
 //! good requests pass.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 
 use crate::{
@@ -8,6 +10,10 @@ use crate::{
     namespace::{Injection, Namespace},
     test::Test,
 };
+
+/// The first bytes of a TLS record of type handshake, as the shell writes them.
+const HELLO: &str = "--patient --send $'\\x16\\x03\\x01\\x02'";
+const SILENCE: &str = "--greeting";
 
 pub(super) async fn run(t: &Test) -> Result<()> {
     let mesh = t.namespace("e2e-hostile", Injection::Enabled).await?;
@@ -26,6 +32,16 @@ pub(super) async fn run(t: &Test) -> Result<()> {
         t.step(format!("garbage, a header of 10 MiB and silence at {port}"));
         attack(&outside, &format!("{address}:{port}")).await;
     }
+
+    t.step("silence, and a hello that stops after its first bytes: closed within 20 s");
+    tokio::try_join!(
+        // Which is captured to 15006.
+        slow(t, &outside.name, &echo, 8080, HELLO),
+        slow(t, &outside.name, &istiod, 15012, SILENCE),
+        slow(t, &outside.name, &istiod, 15012, HELLO),
+        slow(t, &outside.name, &istiod, 443, SILENCE),
+        slow(t, &outside.name, &istiod, 443, HELLO),
+    )?;
 
     t.step("admission: what is no review, what is too big and what names no pod get an answer");
     for (what, arguments) in [
@@ -47,6 +63,23 @@ pub(super) async fn run(t: &Test) -> Result<()> {
     t.step("all the while good requests passed, and nothing was restarted");
     load.stop_without_failures().await?;
     t.nothing_restarted(&[&mesh.name, CONTROL_NAMESPACE]).await
+}
+
+/// Says nothing more than this; the other end must hang up, neither at once nor late.
+async fn slow(t: &Test, outside: &str, address: &str, port: u16, arguments: &str) -> Result<()> {
+    let started = Instant::now();
+    let said = t
+        .attempt(format!(
+            "kubectl -n {outside} exec deploy/client -c client -- \
+             echo tcp {address}:{port} {arguments} --timeout 40s"
+        ))
+        .await?;
+    let took = started.elapsed();
+    // It may end with a reset, which the client reports as an error.
+    ensure!(!said.err.contains("took more than"), "{port} waits on after {took:?}: {arguments}");
+    let range = Duration::from_secs(5)..Duration::from_secs(20);
+    ensure!(range.contains(&took), "{port} took {took:?} to give up {arguments}: {}{}", said.out, said.err);
+    Ok(())
 }
 
 /// Whatever comes back, or nothing, is fine: that the others live on is asked later.
