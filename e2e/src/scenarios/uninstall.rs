@@ -42,6 +42,17 @@ pub(super) async fn run(t: &Test) -> Result<()> {
     let missing: BTreeSet<_> = before.difference(&now).filter(|object| !of_a_scenario(object)).collect();
     ensure!(missing.is_empty(), "these were there before the mesh and are gone: {missing:#?}");
 
+    t.step("nor is anything left of what comes and goes by itself: its pods and the leader's lease");
+    t.eventually("pods and lease are gone", Duration::from_mins(1), async || {
+        let left = t
+            .sh("kubectl get pods -A -l 'app in (istiod,istio-ingressgateway)' -o name; \
+                 kubectl get leases -A --field-selector metadata.name=istio-leader -o name")
+            .await?;
+        ensure!(left.trim().is_empty(), "still there: {left}");
+        Ok(())
+    })
+    .await?;
+
     t.step("the chart goes the way it came, its CRDs stay until somebody deletes them");
     t.sh(format!("kubectl delete namespace {OPERATOR_NAMESPACE} --timeout=90s")).await?;
     t.sh("kubectl get crd meshinstalls.mesh.trysail.dev virtualservices.networking.istio.io").await?;
