@@ -1,6 +1,9 @@
 //! Scenario 1, first half: chart, MeshInstall, Ready.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 
 use crate::{
     mesh::{self, CONTROL_NAMESPACE},
@@ -40,7 +43,7 @@ pub(super) async fn run(t: &Test) -> Result<()> {
     }
 
     t.step("applying the same MeshInstall again changes nothing");
-    let generation = |object: &serde_json::Value| object["metadata"]["generation"].clone();
+    let generation = |object: &Value| object["metadata"]["generation"].clone();
     let before = generation(&t.get(&format!("deploy/istiod -n {CONTROL_NAMESPACE}")).await?);
     mesh::install_mesh(t).await?;
     let after = generation(&t.get(&format!("deploy/istiod -n {CONTROL_NAMESPACE}")).await?);
@@ -52,5 +55,29 @@ pub(super) async fn run(t: &Test) -> Result<()> {
         "kubectl -n {CONTROL_NAMESPACE} wait --for=create configmap/istio-sidecar-injector --timeout=30s"
     ))
     .await?;
-    Ok(())
+    repaired(
+        t,
+        &format!("deploy/istiod -n {CONTROL_NAMESPACE}"),
+        "/spec/template/spec/containers/0/image",
+        "example.invalid/pilot:wrong",
+    )
+    .await?;
+    repaired(t, "mutatingwebhookconfiguration/istio-sidecar-injector", "/webhooks/0/failurePolicy", "Ignore")
+        .await?;
+    t.rolled_out(CONTROL_NAMESPACE, &["deploy/istiod"]).await
+}
+
+/// Changes a field as somebody would by hand; the operator must change it back.
+async fn repaired(t: &Test, object: &str, path: &str, wrong: &str) -> Result<()> {
+    let field = |object: &Value| object.pointer(path).cloned().unwrap_or_default();
+    let right = field(&t.get(object).await?);
+    ensure!(right.is_string() && right != wrong, "{object} has {right} at {path}");
+    let patch = json!([{ "op": "replace", "path": path, "value": wrong }]);
+    t.sh(format!("kubectl patch {object} --type=json -p '{patch}'")).await?;
+    t.eventually(&format!("{path} of {object} is put back"), Duration::from_secs(30), async || {
+        let now = field(&t.get(object).await?);
+        ensure!(now == right, "{path} is {now}, not {right}");
+        Ok(())
+    })
+    .await
 }
