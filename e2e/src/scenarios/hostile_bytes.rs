@@ -33,7 +33,7 @@ pub(super) async fn run(t: &Test) -> Result<()> {
         attack(&outside, &format!("{address}:{port}")).await;
     }
 
-    t.step("silence, and a hello that stops after its first bytes: closed within 20 s");
+    t.step("silence, and a hello that stops after its first bytes: closed within half a minute");
     tokio::try_join!(
         // Which is captured to 15006.
         slow(t, &outside.name, &echo, 8080, HELLO),
@@ -77,7 +77,7 @@ async fn slow(t: &Test, outside: &str, address: &str, port: u16, arguments: &str
     let took = started.elapsed();
     // It may end with a reset, which the client reports as an error.
     ensure!(!said.err.contains("took more than"), "{port} waits on after {took:?}: {arguments}");
-    let range = Duration::from_secs(5)..Duration::from_secs(20);
+    let range = Duration::from_secs(5)..Duration::from_secs(30);
     ensure!(range.contains(&took), "{port} took {took:?} to give up {arguments}: {}{}", said.out, said.err);
     Ok(())
 }
