@@ -173,8 +173,16 @@ impl Metrics {
             VirtualService,
             WorkloadEntry,
         ];
-        let family = if istio.contains(&kind) { &self.config_events } else { &self.registry_events };
-        family.get_or_create(&OfEvent { r#type: kind.as_str(), event }).inc();
+        let (family, name) = match kind {
+            kind if istio.contains(&kind) => (&self.config_events, kind.as_str()),
+            // istiod's words.
+            model::Kind::Namespace => (&self.registry_events, "Namespaces"),
+            model::Kind::Node => (&self.registry_events, "Nodes"),
+            model::Kind::Pod => (&self.registry_events, "Pods"),
+            model::Kind::Service => (&self.registry_events, "Services"),
+            kind => (&self.registry_events, kind.as_str()),
+        };
+        family.get_or_create(&OfEvent { r#type: name, event }).inc();
     }
 
     /// The text that Prometheus scrapes, without the mark at its end, so that others' metrics can follow.
@@ -233,13 +241,15 @@ mod tests {
         metrics.triggered("endpoint");
         metrics.object_event(model::Kind::VirtualService, "update");
         metrics.object_event(model::Kind::Pod, "add");
+        metrics.object_event(model::Kind::EndpointSlice, "update");
         let text = metrics.encode();
         for line in [
             "pilot_xds_pushes{type=\"eds\"} 1\n",
             "pilot_total_xds_rejects{type=\"cds\"} 2\n",
             "pilot_push_triggers{type=\"endpoint\"} 1\n",
             "pilot_k8s_cfg_events{type=\"VirtualService\",event=\"update\"} 1\n",
-            "pilot_k8s_reg_events{type=\"Pod\",event=\"add\"} 1\n",
+            "pilot_k8s_reg_events{type=\"Pods\",event=\"add\"} 1\n",
+            "pilot_k8s_reg_events{type=\"EndpointSlice\",event=\"update\"} 1\n",
             "citadel_server_csr_count 0\n",
             "pilot_services 0\n",
             "pilot_xds{version=",
@@ -247,6 +257,8 @@ mod tests {
             "pilot_proxy_convergence_time_bucket{le=\"0.1\"} 0\n",
             "process_resident_memory_bytes ",
             "process_cpu_seconds_total ",
+            "process_start_time_seconds ",
+            "process_max_fds ",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }

@@ -21,21 +21,42 @@ impl Collector for Process {
             ("process_resident_memory_bytes", "Resident memory", status_bytes("VmRSS:")),
             ("process_virtual_memory_bytes", "Virtual memory", status_bytes("VmSize:")),
             ("process_open_fds", "Open file descriptors", open_files()),
+            ("process_max_fds", "File descriptors that may be open", most_files()),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value.unwrap_or_default());
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        let start = ConstGauge::new(start_seconds().unwrap_or_default());
+        let (name, help) = ("process_start_time_seconds", "Unix time at which the process started");
+        start.encode(encoder.encode_descriptor(name, help, None, start.metric_type())?)?;
         Ok(())
     }
 }
 
-/// `utime` and `stime` of `/proc/self/stat`; the command's name in parentheses may contain anything.
-fn cpu_seconds() -> Option<f64> {
+/// Fields of `/proc/self/stat`, by the numbers of proc(5); the command's name in parentheses may contain anything.
+fn times<const N: usize>(fields: [usize; N]) -> Option<[f64; N]> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-    Some(ticks / TICKS_PER_SECOND)
+    let all: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let mut seconds = [0.0; N];
+    for (second, field) in seconds.iter_mut().zip(fields) {
+        *second = all.get(field.checked_sub(3)?)?.parse::<f64>().ok()? / TICKS_PER_SECOND;
+    }
+    Some(seconds)
+}
+
+/// `utime` and `stime`.
+fn cpu_seconds() -> Option<f64> {
+    let [user, system] = times([14, 15])?;
+    Some(user + system)
+}
+
+/// `starttime` counts from the start of the machine.
+fn start_seconds() -> Option<f64> {
+    let [start] = times([22])?;
+    let machine = std::fs::read_to_string("/proc/stat").ok()?;
+    let booted: f64 = machine.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    Some(booted + start)
 }
 
 fn status_bytes(key: &str) -> Option<i64> {
