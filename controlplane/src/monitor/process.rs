@@ -69,3 +69,30 @@ fn status_bytes(key: &str) -> Option<i64> {
 fn open_files() -> Option<i64> {
     i64::try_from(std::fs::read_dir("/proc/self/fd").ok()?.count()).ok()
 }
+
+/// The soft limit.
+fn most_files() -> Option<i64> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_is_a_moment_ago() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+        let start = start_seconds().unwrap();
+        // The kernel rounds the start of the machine to a second.
+        assert!((now - 600.0..now + 2.0).contains(&start), "{start} at {now}");
+    }
+
+    #[test]
+    fn fewer_files_are_open_than_may_be() {
+        let (open, most) = (open_files().unwrap(), most_files().unwrap());
+        assert!(0 < open && open < most, "{open} of {most}");
+        assert!(cpu_seconds().is_some());
+    }
+}
