@@ -506,7 +506,7 @@ fn routes_that_cannot_be_honoured_are_refused_by_host_and_route() {
         (
             "/match",
             json!({"prefix": "/", "dynamicMetadata": [{"filter": "f", "path": [{"key": "a"}], "value": {"presentMatch": true}}]}),
-            "routes[0]: (canary) match: dynamic_metadata[0]: a condition on metadata other than the claims of a token is not supported by this proxy",
+            "routes[0]: (canary) match.dynamic_metadata[0]: a condition on metadata other than the claims of a token is not supported by this proxy",
         ),
         ("/route/cluster", json!(null), "routes[0]: (canary) route: a cluster is required"),
         (
