@@ -22,8 +22,10 @@ pub mod yaml;
 
 pub use changes::{Change, ChangeMap, Changes};
 pub use error::ModelError;
-pub use findings::{Finding, FindingKind, Severity, all_findings, findings, findings_if_applied};
-pub use kube::{EndpointSlice, Namespace, Node, Pod, Secret, SliceEndpoint};
+pub use findings::{
+    Finding, FindingKind, Severity, all_findings, findings, findings_differ, findings_if_applied,
+};
+pub use kube::{EndpointSlice, Ingress, IngressClass, Namespace, Node, Pod, Secret, SliceEndpoint};
 pub use lookup::{Door, MutualTls, Scope};
 pub use mesh::{Aged, Mesh, Written};
 pub use object::{Event, Object};

@@ -12,7 +12,7 @@ use crate::config::{
     DestinationRule, Gateway, MergedRule, PeerAuthentication, ServiceEntry, Settings, Sidecar,
     VirtualService, WorkloadEntry,
 };
-use crate::kube::{Namespace, Secret};
+use crate::kube::{Ingress, Namespace, Secret};
 use crate::value::{Endpoints, NamespacedName, Service, ServiceKey, Text, Workload};
 
 /// Objects of one kind under one index key, oldest first.
@@ -65,9 +65,11 @@ pub struct Mesh {
     pub sidecars: OrdMap<Text, Aged<Sidecar>>,
     /// PeerAuthentications by namespace.
     pub peer_authentications: OrdMap<Text, Aged<PeerAuthentication>>,
+    /// Ingress objects that the mesh serves; what they come to is among the Gateways and VirtualServices.
+    pub ingresses: OrdMap<NamespacedName, Arc<Ingress>>,
     /// Secrets with certificates.
     pub secrets: OrdMap<NamespacedName, Arc<Secret>>,
-    /// Namespaces whose Secrets are all known; those of others may exist without being here.
+    /// Namespaces whose Secrets are all known, `*` for every one; those of others may exist without being here.
     pub secrets_known: OrdSet<Text>,
     /// Objects as they were written.
     pub written: Written,
@@ -133,6 +135,7 @@ impl Mesh {
             gateways: OrdMap::new(),
             sidecars: OrdMap::new(),
             peer_authentications: OrdMap::new(),
+            ingresses: OrdMap::new(),
             secrets: OrdMap::new(),
             secrets_known: OrdSet::new(),
             written: Written::default(),
@@ -146,6 +149,11 @@ impl Mesh {
         let host = host.clone();
         let from = self.services.range(ServiceKey::first(&host)..).map(|(_, service)| service);
         from.take_while(move |service| service.key.host == host)
+    }
+
+    /// Whether a Secret of a namespace that is not here does not exist.
+    pub fn knows_secrets(&self, namespace: &str) -> bool {
+        [namespace, "*"].iter().any(|name| self.secrets_known.contains(*name))
     }
 
     /// Keys of the services that have a port.

@@ -8,11 +8,12 @@ use crds::networking::{
 use crds::security::{PeerAuthentication, PeerAuthenticationSpec};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::networking::v1 as networking;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::ModelError;
-use crate::kube::{EndpointSlice, Namespace, Node, Pod, Secret, meta_of, name_of};
+use crate::kube::{EndpointSlice, Ingress, IngressClass, Namespace, Node, Pod, Secret, meta_of, name_of};
 use crate::value::{Key, Kind, Meta, NamespacedName, intern};
 
 /// Something happened to an object.
@@ -39,6 +40,10 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     /// Secret.
     Secret(Secret),
+    /// Ingress.
+    Ingress(Box<Ingress>),
+    /// IngressClass.
+    IngressClass(IngressClass),
     /// VirtualService.
     VirtualService(Meta, VirtualServiceSpec),
     /// DestinationRule.
@@ -83,6 +88,8 @@ impl Object {
             ("", "Secret") => Self::from(&input.read::<core::Secret>()?),
             ("", "ConfigMap") => return Self::from_config_map(&input.read::<core::ConfigMap>()?),
             ("discovery.k8s.io", "EndpointSlice") => Self::from(&input.read::<discovery::EndpointSlice>()?),
+            ("networking.k8s.io", "Ingress") => Self::from(input.read::<networking::Ingress>()?),
+            ("networking.k8s.io", "IngressClass") => Self::from(&input.read::<networking::IngressClass>()?),
             ("networking.istio.io", "VirtualService") => Self::from(input.decode::<VirtualService>()?),
             ("networking.istio.io", "DestinationRule") => Self::from(input.decode::<DestinationRule>()?),
             ("networking.istio.io", "Gateway") => Self::from(input.decode::<Gateway>()?),
@@ -122,6 +129,8 @@ impl Object {
             Self::Service(service) => key(Kind::Service, &name_of(&service.metadata)),
             Self::EndpointSlice(slice) => key(Kind::EndpointSlice, &slice.name),
             Self::Secret(secret) => key(Kind::Secret, &secret.name),
+            Self::Ingress(ingress) => key(Kind::Ingress, &ingress.meta.name),
+            Self::IngressClass(class) => cluster(Kind::IngressClass, &class.name),
             Self::VirtualService(meta, _) => key(Kind::VirtualService, &meta.name),
             Self::DestinationRule(meta, _) => key(Kind::DestinationRule, &meta.name),
             Self::Gateway(meta, _) => key(Kind::Gateway, &meta.name),
@@ -180,8 +189,14 @@ macro_rules! from_kubernetes {
 }
 from_kubernetes!(
     core::Namespace => Namespace, core::Node => Node, core::Pod => Pod, core::Secret => Secret,
-    discovery::EndpointSlice => EndpointSlice
+    discovery::EndpointSlice => EndpointSlice, networking::IngressClass => IngressClass
 );
+
+impl From<networking::Ingress> for Object {
+    fn from(ingress: networking::Ingress) -> Self {
+        Self::Ingress(Box::new(ingress.into()))
+    }
+}
 
 impl From<core::Service> for Object {
     fn from(mut service: core::Service) -> Self {

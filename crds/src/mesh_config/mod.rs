@@ -126,7 +126,7 @@ message! {
 keywords! {
     /// Which Ingress objects are served.
     pub enum IngressControllerMode {
-        /// As DEFAULT.
+        /// As STRICT.
         Unspecified = "UNSPECIFIED",
         /// None.
         Off = "OFF",

@@ -3,6 +3,7 @@
 pub(crate) mod delegate;
 mod destination_rule;
 mod gateway;
+pub(crate) mod ingress;
 mod peer_authentication;
 mod service_entry;
 mod settings;
@@ -13,6 +14,7 @@ use crate::value::Meta;
 
 pub use destination_rule::{DestinationRule, MergedRule};
 pub use gateway::{Gateway, ServerHost};
+pub use ingress::IngressSettings;
 pub use peer_authentication::{MutualTlsMode, PeerAuthentication};
 pub use service_entry::{ServiceEntry, WorkloadEntry};
 pub use settings::{AccessLog, OutboundMode, Settings};

@@ -52,8 +52,8 @@ fn is_known(mesh: &Mesh, namespace: &str, name: &str) -> bool {
 }
 
 /// A Secret with certificate and key.
-fn certificate(mesh: &Mesh, namespace: &Text, name: &str, at: &At, list: &mut List) {
-    if !mesh.secrets_known.contains(namespace) {
+pub(super) fn certificate(mesh: &Mesh, namespace: &Text, name: &str, at: &At, list: &mut List) {
+    if !mesh.knows_secrets(namespace) {
         return;
     }
     let Some(key) = key(namespace, name) else {
@@ -93,7 +93,7 @@ fn ca(mesh: &Mesh, namespace: &Text, names: &[&str], at: &At, list: &mut List) {
         let secret = key(namespace, name).and_then(|key| mesh.secrets.get(&key));
         secret.is_some_and(|secret| !secret.ca.is_empty())
     };
-    if mesh.secrets_known.contains(namespace) && !names.iter().any(has) {
+    if mesh.knows_secrets(namespace) && !names.iter().any(has) {
         list.error(
             UnresolvedReference,
             at,

@@ -7,6 +7,7 @@ mod credentials;
 mod destination_rule;
 mod gateway;
 mod hosts;
+mod ingress;
 mod list;
 mod mutual_tls;
 mod places;
@@ -107,6 +108,9 @@ pub fn findings(mesh: &Mesh, object: &Key) -> Vec<Finding> {
             named(&mesh.peer_authentications, name)
                 .inspect(|one| workloads::peer_authentication(mesh, one, list_of));
         }
+        Kind::Ingress => {
+            mesh.ingresses.get(name).inspect(|one| ingress::look(mesh, one, list_of));
+        }
         Kind::Service => {
             let host = format!("{}.{}.svc.{}", name.name, name.namespace, mesh.domain);
             let declared = mesh.services.get(&ServiceKey::new(&host, &name.namespace));
@@ -146,6 +150,25 @@ pub fn findings_if_applied(mesh: &Mesh, object: Object) -> Vec<Finding> {
     list.done()
 }
 
+/// Whether more than pods and endpoints changed, so that what is found about objects may differ.
+pub fn findings_differ(before: &Mesh, after: &Mesh) -> bool {
+    let (old, new) = (&before.written, &after.written);
+    !(Arc::ptr_eq(&before.settings, &after.settings)
+        && before.services.ptr_eq(&after.services)
+        && before.namespaces.ptr_eq(&after.namespaces)
+        && before.virtual_services.ptr_eq(&after.virtual_services)
+        && before.gateways.ptr_eq(&after.gateways)
+        && before.ingresses.ptr_eq(&after.ingresses)
+        && before.sidecars.ptr_eq(&after.sidecars)
+        && before.peer_authentications.ptr_eq(&after.peer_authentications)
+        && before.secrets.ptr_eq(&after.secrets)
+        && before.secrets_known.ptr_eq(&after.secrets_known)
+        && old.virtual_services.ptr_eq(&new.virtual_services)
+        && old.destination_rules.ptr_eq(&new.destination_rules)
+        && old.service_entries.ptr_eq(&new.service_entries)
+        && old.workload_entries.ptr_eq(&new.workload_entries))
+}
+
 /// All objects that something is to be said about, by kind and name.
 pub fn all_findings(mesh: &Mesh) -> impl Iterator<Item = (Key, Vec<Finding>)> {
     let written = &mesh.written;
@@ -161,6 +184,7 @@ pub fn all_findings(mesh: &Mesh) -> impl Iterator<Item = (Key, Vec<Finding>)> {
         .chain(mesh.gateways.keys().map(key(Kind::Gateway)))
         .chain(written.service_entries.keys().map(key(Kind::ServiceEntry)))
         .chain(written.workload_entries.keys().map(key(Kind::WorkloadEntry)))
+        .chain(mesh.ingresses.keys().map(key(Kind::Ingress)))
         .chain(names(&mesh.sidecars).map(key(Kind::Sidecar)))
         .chain(names(&mesh.peer_authentications).map(key(Kind::PeerAuthentication)))
         .map(|key| (findings(mesh, &key), key))

@@ -1,6 +1,7 @@
 //! From Kubernetes' own objects to values; everything that nothing reads is dropped here.
 
 mod endpoint_slice;
+mod ingress;
 mod namespace;
 mod node;
 mod pod;
@@ -10,6 +11,7 @@ mod service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use endpoint_slice::{EndpointSlice, SliceEndpoint};
+pub use ingress::{Ingress, IngressClass};
 pub use namespace::Namespace;
 pub use node::Node;
 pub use pod::Pod;

@@ -7,6 +7,7 @@ mod delegation;
 mod entries;
 mod hold;
 mod index;
+mod ingress;
 mod policy;
 mod routing;
 mod services;
@@ -28,6 +29,7 @@ use crate::object::{Event, Object};
 use crate::value::{Key, Kind, Text};
 
 use hold::Held;
+use ingress::IngressIndex;
 use services::ServiceIndex;
 use workloads::WorkloadIndex;
 
@@ -38,6 +40,7 @@ pub struct Store {
     workloads: WorkloadIndex,
     services: ServiceIndex,
     held: Held,
+    ingress: IngressIndex,
 }
 
 impl Store {
@@ -48,6 +51,7 @@ impl Store {
             workloads: WorkloadIndex::default(),
             services: ServiceIndex::default(),
             held: Held::default(),
+            ingress: IngressIndex::default(),
         }
     }
 
@@ -64,6 +68,7 @@ impl Store {
             Event::Applied(object) => self.insert(*object, &mut changes),
             Event::Deleted(key) => self.remove(&key, &mut changes),
         }
+        self.renew_ingresses(&mut changes);
         self.reconsider_held(&mut changes);
         self.renew(&changes);
         changes
@@ -78,7 +83,8 @@ impl Store {
         changes
     }
 
-    /// Says that all Secrets of a namespace have been taken in, so that one that is not there does not exist.
+    /// Says that all Secrets of a namespace, or of every namespace by `*`, have been taken in, so that one that is not
+    /// there does not exist.
     pub fn know_secrets(&mut self, namespace: &str) {
         let namespace = crate::intern(namespace);
         if !self.mesh.secrets_known.contains(&namespace) {
@@ -106,6 +112,12 @@ impl Store {
             Object::Service(service) => self.set_service(&service, changes),
             Object::EndpointSlice(slice) => self.set_slice(Arc::new(slice), changes),
             Object::Secret(secret) => self.set_secret(secret, changes),
+            Object::Ingress(ingress) => {
+                self.set_ingress(&ingress.meta.name.clone(), Some(*ingress), changes);
+            }
+            Object::IngressClass(class) => {
+                self.set_ingress_class(&class.name.clone(), Some(class), changes);
+            }
             Object::VirtualService(meta, spec) => {
                 let service = crate::config::VirtualService::new(meta, spec, &domain);
                 self.take_virtual_service(&service.meta.name.clone(), Some(service), changes);
@@ -147,6 +159,8 @@ impl Store {
             Kind::Service => self.remove_service(name, changes),
             Kind::EndpointSlice => self.remove_slice(name, changes),
             Kind::Secret => self.remove_secret(name, changes),
+            Kind::Ingress => self.set_ingress(name, None, changes),
+            Kind::IngressClass => self.set_ingress_class(&name.name, None, changes),
             Kind::VirtualService => self.take_virtual_service(name, None, changes),
             Kind::DestinationRule => self.set_destination_rule(name, None, changes),
             Kind::Gateway => self.set_gateway(name, None, changes),

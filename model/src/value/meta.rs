@@ -46,6 +46,10 @@ pub enum Kind {
     EndpointSlice,
     /// Kubernetes Secret with certificates for a gateway.
     Secret,
+    /// Kubernetes Ingress.
+    Ingress,
+    /// Kubernetes IngressClass.
+    IngressClass,
     /// Istio VirtualService.
     VirtualService,
     /// Istio DestinationRule.
@@ -66,13 +70,15 @@ pub enum Kind {
 
 impl Kind {
     /// Those that are kinds in YAML too.
-    const NAMED: [Self; 13] = [
+    const NAMED: [Self; 15] = [
         Self::Namespace,
         Self::Node,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
         Self::Secret,
+        Self::Ingress,
+        Self::IngressClass,
         Self::VirtualService,
         Self::DestinationRule,
         Self::Gateway,
@@ -89,7 +95,7 @@ impl Kind {
 
     /// Whether its objects are in a namespace.
     pub fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::Node)
+        !matches!(self, Self::Namespace | Self::Node | Self::IngressClass)
     }
 
     /// The `kind` as written in YAML.
@@ -101,6 +107,8 @@ impl Kind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
+            Self::Ingress => "Ingress",
+            Self::IngressClass => "IngressClass",
             Self::VirtualService => "VirtualService",
             Self::DestinationRule => "DestinationRule",
             Self::Gateway => "Gateway",

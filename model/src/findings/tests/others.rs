@@ -239,3 +239,66 @@ fn secrets_of_servers_must_be_where_the_pods_are() {
     let split = json!({"mode": "MUTUAL", "credentialName": "good", "caCertCredentialName": "only-ca"});
     assert_eq!(found(split, true), []);
 }
+
+#[test]
+fn ingresses_name_services_ports_and_secrets_that_exist() {
+    let ingress = |spec: Value| {
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+               "metadata": {"name": "i", "namespace": "shop", "annotations": {"kubernetes.io/ingress.class": "istio"}},
+               "spec": spec})
+    };
+    let to = |service: &str, port: Value| json!({"service": {"name": service, "port": port}});
+    let rules = |backend: Value| json!([{"http": {"paths": [{"pathType": "Prefix", "path": "/", "backend": backend}]}}]);
+    let edge = pod("istio-system", "gw-1", "10.1.0.9", json!({"istio": "ingressgateway"}));
+    let found = |spec: Value, pods: &[Value]| {
+        let mut store = with(shop(), pods);
+        store.know_secrets("istio-system");
+        store.apply(Object::from_json(ingress(spec)).unwrap().unwrap().into());
+        said(&store, Kind::Ingress, "i")
+    };
+    let pods = [edge];
+    let backend = "spec.rules[0].http.paths[0].backend";
+    for (wanted, kind, field, message) in [
+        (
+            to("revews", json!({"number": 80})),
+            UnresolvedReference,
+            "service.name",
+            "did you mean reviews.shop",
+        ),
+        (to("stock", json!({"number": 80})), Misplaced, "service.name", "did you mean stock.store"),
+        (
+            to("reviews", json!({"number": 81})),
+            UnresolvedReference,
+            "service.port",
+            "no port 81; its ports are 80 (http-80)",
+        ),
+        (to("reviews", json!({"name": "web"})), UnresolvedReference, "service.port", "no port web"),
+    ] {
+        let rows = found(json!({"rules": rules(wanted)}), &pods);
+        let [one] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!((one.kind, one.field.clone()), (kind, format!("{backend}.{field}")));
+        assert!(one.message.contains(message), "{one:?}");
+    }
+    let bucket = json!({"resource": {"kind": "Bucket", "name": "b"}});
+    expect(
+        "bucket",
+        &found(json!({"defaultBackend": bucket}), &pods),
+        &[(Ignored, Error, "spec.defaultBackend", "only services")],
+    );
+    let good = rules(to("reviews", json!({"name": "http-80"})));
+    expect("good", &found(json!({"rules": good}), &pods), &[]);
+    let tls = json!({"rules": good, "tls": [{"secretName": "nobody"}, {"hosts": ["a.org"]}]});
+    expect(
+        "tls",
+        &found(tls, &pods),
+        &[
+            (UnresolvedReference, Error, "spec.tls[0].secretName", "Secret istio-system/nobody"),
+            (Ignored, Warning, "spec.tls[1].secretName", "name a Secret"),
+        ],
+    );
+    expect(
+        "nobody",
+        &found(json!({"rules": good}), &[]),
+        &[(Empty, Warning, "spec", "istio=ingressgateway")],
+    );
+}
