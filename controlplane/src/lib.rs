@@ -11,18 +11,20 @@
 //! [`start`] runs all of it; `main` only reads flags and waits for a signal. Tests start it in-process.
 
 mod ads;
+mod advice;
 mod auth;
 mod ca;
 mod config;
 mod error;
+mod ingress;
 mod mesh;
 mod monitor;
 mod run;
 mod serve;
 mod source;
+mod status;
 
 pub use config::Options;
-mod status;
 pub use error::StartError;
 pub use run::{Addresses, Running, start};
 pub use serve::Patience;

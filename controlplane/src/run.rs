@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use webhook::inject::InjectContext;
 
 use crate::ads::{AdsService, Context, Parts};
+use crate::advice::{self, Advice};
 use crate::auth::{Authenticator, TokenFile, TokenReviews, Tokens};
 use crate::ca::{Authority, CaService, Validity};
 use crate::config::Options;
@@ -30,7 +31,7 @@ use crate::source::kubernetes::{
 };
 use crate::source::{Events, Problems};
 use crate::status::{self, Objects};
-use crate::{ca, source};
+use crate::{ca, ingress, source};
 
 /// A CSR with the longest chain of names is far below this.
 const MAX_CSR_REQUEST: usize = 256 << 10;
@@ -113,6 +114,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let authority = base.authority().await?;
     let authenticator = Arc::new(Authenticator::new(base.tokens()));
     let (published, events) = base.publish()?;
+    let advice = Advice { mesh: published.mesh.clone(), synced: published.synced.clone() };
     let (stopping, stopping_seen) = watch::channel(false);
     let ports = Ports::open(&base.options, &authority).await?;
     let addresses = ports.addresses()?;
@@ -145,6 +147,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         validity: Validity { default: base.options.workload_ttl, max: base.options.max_workload_ttl },
         metrics: base.metrics.clone(),
     };
+    base.tasks.run(advice::follow(advice.clone(), base.problems.clone()));
     let pages = Pages {
         metrics: base.metrics.clone(),
         debug: Arc::new(debug),
@@ -152,8 +155,14 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         synced: published.synced.clone(),
         stopping: stopping_seen,
     };
-    let discovery = discovery(context, ca).merge(status::router(peers));
-    ports.serve(Routers { discovery, pages, webhook: base.webhook() }, &base.tasks);
+    ports.serve(
+        Routers {
+            discovery: discovery(context, ca).merge(status::router(peers)),
+            pages,
+            webhook: base.webhook(advice.clone()),
+        },
+        &base.tasks,
+    );
     base.tasks.run(authority.clone().keep_server_certificate());
     base.lead(&authority, sources, published.synced.clone());
     tracing::info!(?addresses, version = env!("CARGO_PKG_VERSION"), "started");
@@ -247,7 +256,7 @@ impl Base {
         SecretAccess::reviewed(client.clone(), watches)
     }
 
-    fn webhook(&self) -> Router {
+    fn webhook(&self, advice: Advice) -> Router {
         let context: Arc<ArcSwap<InjectContext>> = Arc::default();
         if let Some(client) = &self.client {
             self.tasks.run(follow_injection(InjectionSettings {
@@ -258,7 +267,7 @@ impl Base {
                 context: context.clone(),
             }));
         }
-        webhook::router(webhook::WebhookState { context, metrics: self.metrics.webhook.clone() })
+        webhook::router(webhook::WebhookState { context, metrics: self.metrics.webhook.clone() }, advice)
     }
 
     /// Takes part in the election, and does what only the leader does.
@@ -273,6 +282,7 @@ impl Base {
         let (seat, election) = election.take_part(self.tasks.stop.clone().cancelled_owned());
         self.tasks.tracker.spawn(election);
         self.tasks.run(ca::roots::keep(client.clone(), authority.roots(), seat.clone()));
+        self.tasks.run(ingress::keep(client.clone(), sources.mesh.clone(), seat.clone()));
         let asker = status::Asker {
             authority: authority.clone(),
             namespace: self.options.namespace.clone(),

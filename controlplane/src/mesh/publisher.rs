@@ -185,6 +185,7 @@ impl Publisher {
                     self.ledger.turn(false);
                 }
             }
+            SourceEvent::SecretsKnown(namespace) => self.store.know_secrets(&namespace),
             SourceEvent::Synced(source) => {
                 self.unsynced.remove(source);
                 if self.unsynced.is_empty() && !*self.synced.borrow() {
@@ -215,8 +216,8 @@ impl Publisher {
         }
         let waiting: Vec<_> = self.store.held().map(|(name, _)| place(name)).collect();
         self.problems.keep(WAITING, &waiting);
-    }
         self.ledger.hold(self.store.held());
+    }
 
     /// Puts rules into effect that have waited long enough.
     fn release(&mut self) {
@@ -229,7 +230,6 @@ impl Publisher {
         self.note_held();
     }
 
-    /// Everything is known: answers the proxies that came early.
     /// Whether a generation was not told before: an object whose status alone changed is no news.
     fn is_news(&self, (key, generation): &(Key, i64)) -> bool {
         self.generations.get(key) != Some(generation)
@@ -249,14 +249,15 @@ impl Publisher {
         self.ledger.enter(entered.into_iter(), after);
     }
 
+    /// Everything is known: answers the proxies that came early.
     fn start(&mut self) {
         if self.patience.holds() {
             drop(self.store.hold_rules(true)); // nothing is held yet, so nothing changes
         }
         self.show_mesh();
-        self.synced.send_replace(true);
         self.enter_generations(0);
         self.ledger.turn(false);
+        self.synced.send_replace(true);
         tracing::info!(services = self.mesh.load().services.len(), "sources are synced");
         for (node, reply) in std::mem::take(&mut self.waiting) {
             self.register(*node, reply);
@@ -280,8 +281,8 @@ impl Publisher {
         let trigger = trigger(&changes);
         self.metrics.triggered(trigger);
         let mesh = self.mesh.load_full();
-        let told = self.registry.publish(&mesh, &changes, since);
         let before = self.registry.latest();
+        let told = self.registry.publish(&mesh, &changes, since);
         self.enter_generations(before);
         self.ledger.turn(trigger == ENDPOINT);
         tracing::debug!(trigger, proxies = told, took = ?since.elapsed(), "published");
@@ -320,10 +321,10 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
-/// istiod's words for what led to a push.
 /// istiod's word for pushes of endpoints alone.
 const ENDPOINT: &str = "endpoint";
 
+/// istiod's words for what led to a push.
 fn trigger(changes: &Changes) -> &'static str {
     if changes.everything {
         "global"

@@ -20,6 +20,8 @@ pub(crate) enum SourceEvent {
     Objects(Vec<model::Event>, Instant),
     /// Generations of objects that were told before.
     Generations(Vec<(model::Key, i64)>),
+    /// All Secrets of a namespace have been delivered; `*` stands for every namespace.
+    SecretsKnown(String),
     /// Everything that existed at the start of this source has been delivered.
     Synced(&'static str),
 }

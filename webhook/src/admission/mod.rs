@@ -41,9 +41,9 @@ pub struct WebhookState {
     pub metrics: Metrics,
 }
 
-/// Routes `POST /inject` and `POST /validate`.
-pub fn router(state: WebhookState) -> Router {
-    let validation = validation_router((), state.metrics.validation.clone());
+/// Routes `POST /inject` and `POST /validate`, with what `judge` has to add.
+pub fn router<J: Judge>(state: WebhookState, judge: J) -> Router {
+    let validation = validation_router(judge, state.metrics.validation.clone());
     Router::new().route("/inject", post(serve_inject)).with_state(state).merge(validation)
 }
 

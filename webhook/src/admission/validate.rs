@@ -17,6 +17,12 @@ const MOST_WARNINGS: usize = 20;
 pub trait Judge: Clone + Send + Sync + 'static {
     /// What speaks against an object that is valid by itself; `old` is the object it replaces.
     fn objections(&self, object: &Value, old: Option<&Value>) -> impl Future<Output = Vec<Problem>> + Send;
+
+    /// What will probably surprise about an object that is valid, besides what the object says by itself. Quick, and
+    /// asked once for each object.
+    fn warnings(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// An object that is valid by itself is valid.
@@ -47,6 +53,12 @@ pub(super) async fn answer(request: &Request, judge: &impl Judge, metrics: &Vali
     let mut verdict = validate(object, old);
     if verdict.is_accepted() {
         verdict.errors = judge.objections(object, old).await;
+    }
+    if verdict.is_accepted() {
+        let more = judge.warnings(object).into_iter().filter(|warning| !verdict.warnings.contains(warning));
+        let more: Vec<_> = more.collect();
+        // What the mesh lacks is seldom meant; it comes before what is only deprecated or passed over.
+        verdict.warnings.splice(0..0, more);
     }
     let warnings = verdict.warnings.iter().take(MOST_WARNINGS).map(|warning| shorten(warning)).collect();
     if verdict.is_accepted() {

@@ -35,7 +35,7 @@ impl Edge {
 
     async fn post(&self, path: &str, body: impl Into<Body>) -> (StatusCode, Bytes) {
         let request = Request::post(path).body(body.into()).unwrap();
-        let response = router(self.state.clone()).oneshot(request).await.unwrap();
+        let response = router(self.state.clone(), ()).oneshot(request).await.unwrap();
         (response.status(), response.into_body().collect().await.unwrap().to_bytes())
     }
 
@@ -182,6 +182,101 @@ async fn whoever_mounts_the_edge_has_the_last_word() {
     }
 }
 
+/// Each as the API server passes it on, without the fields that it does not know; kubectl's record has them.
+#[tokio::test]
+async fn what_guides_get_wrong_is_accepted_with_the_right_word() {
+    let edge = Edge::new();
+    let rule = |policy: Value| json!({"host": "a", "trafficPolicy": policy});
+    for (kind, written, arrives, warning) in [
+        (
+            "DestinationRule",
+            rule(json!({"connectionPool": {"tcp": {"maxRetries": 3}}})),
+            rule(json!({"connectionPool": {"tcp": {"maxConnections": 1}}})),
+            "did you mean spec.trafficPolicy.connectionPool.http.maxRetries?",
+        ),
+        (
+            "DestinationRule",
+            rule(json!({"connectionPool": {"http": {"pendingRequests": 3}}})),
+            rule(json!({"connectionPool": {"http": {"http2MaxRequests": 1}}})),
+            "did you mean spec.trafficPolicy.connectionPool.http.http1MaxPendingRequests?",
+        ),
+        (
+            "DestinationRule",
+            rule(json!({"outlierDetection": {"consecutiveErrors": 3}})),
+            rule(json!({"outlierDetection": {"consecutiveErrors": 3}})),
+            "use consecutive5xxErrors",
+        ),
+        (
+            "DestinationRule",
+            rule(json!({"loadBalancer": {"simple": "LEAST_CONN"}})),
+            rule(json!({"loadBalancer": {"simple": "LEAST_CONN"}})),
+            "LEAST_REQUEST",
+        ),
+        (
+            "DestinationRule",
+            json!({"host": "a", "retries": {"attempts": 3}}),
+            json!({"host": "a"}),
+            "retries belong in the VirtualService: spec.http[].retries",
+        ),
+        (
+            "DestinationRule",
+            rule(json!({"loadBalancer": {"simple": "RANDOM"}, "retries": {"attempts": 3}})),
+            rule(json!({"loadBalancer": {"simple": "RANDOM"}})),
+            "retries belong in the VirtualService: spec.http[].retries",
+        ),
+        (
+            "VirtualService",
+            json!({"host": "a", "http": [{"route": [{"destination": {"host": "a"}}]}]}),
+            json!({"http": [{"route": [{"destination": {"host": "a"}}]}]}),
+            "did you mean spec.hosts?",
+        ),
+    ] {
+        let object = |spec: &Value| json!({"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": "a", "namespace": "shop"}, "spec": spec});
+        let mut arriving = object(&arrives);
+        arriving["metadata"]["annotations"] =
+            json!({"kubectl.kubernetes.io/last-applied-configuration": object(&written).to_string()});
+        let answer =
+            edge.review("/validate", json!({"uid": "u1", "operation": "CREATE", "object": arriving})).await;
+        assert_eq!(answer["allowed"], true, "{written}: {answer}");
+        let warnings = answer["warnings"].as_array().unwrap();
+        assert!(warnings.iter().any(|said| said.as_str().unwrap().contains(warning)), "{written}: {answer}");
+    }
+}
+
+/// Knows a mesh that lacks something.
+#[derive(Clone)]
+struct Lacking(&'static str);
+
+impl Judge for Lacking {
+    async fn objections(&self, _: &Value, _: Option<&Value>) -> Vec<crds::Problem> {
+        Vec::new()
+    }
+
+    fn warnings(&self, _: &Value) -> Vec<String> {
+        vec![
+            self.0.to_owned(),
+            "spec.http[1]: is never reached: http[0] before it takes everything".to_owned(),
+        ]
+    }
+}
+
+#[tokio::test]
+async fn whoever_knows_the_mesh_adds_warnings() {
+    let edge = Edge::new();
+    let rule = json!({"route": [{"destination": {"host": "reviews"}}]});
+    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {"uid": "u", "operation": "CREATE", "object": virtual_service(json!([rule, rule]))}});
+    let request = Request::post("/validate").body(Body::from(review.to_string())).unwrap();
+    let response = router(edge.state.clone(), Lacking("no such host")).oneshot(request).await.unwrap();
+    let answer = response.into_body().collect().await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer.to_bytes()).unwrap();
+    assert_eq!(
+        answer["response"]["warnings"],
+        json!(["no such host", "spec.http[1]: is never reached: http[0] before it takes everything"]),
+        "each once"
+    );
+}
+
 #[tokio::test]
 async fn what_is_no_review_is_answered_with_what_is_missing() {
     let edge = Edge::new();
@@ -232,7 +327,7 @@ async fn a_client_that_sends_ten_mebibytes_hears_that_it_is_too_much() {
     let edge = Edge::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let server = tokio::spawn(axum::serve(listener, router(edge.state.clone())).into_future());
+    let server = tokio::spawn(axum::serve(listener, router(edge.state.clone(), ())).into_future());
     for path in ["/inject", "/validate"] {
         let head = format!("POST {path} HTTP/1.1\r\nHost: istiod\r\nContent-Length: {}\r\n\r\n", 10 << 20);
         stream.write_all(head.as_bytes()).await.unwrap();
@@ -288,7 +383,7 @@ async fn other_methods_and_paths_are_told_so() {
     let edge = Edge::new();
     for (method, path, expected) in [("GET", "/inject", 405), ("POST", "/", 404)] {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        let response = router(edge.state.clone()).oneshot(request).await.unwrap();
+        let response = router(edge.state.clone(), ()).oneshot(request).await.unwrap();
         assert_eq!(response.status().as_u16(), expected);
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use model::yaml::{object, split, values};
 use model::{Event, Key, Object};
+use serde_json::Value;
 
 use super::super::Problems;
 
@@ -82,7 +83,7 @@ impl Documents {
             }
             let (mut keys, mut broken) = (Vec::new(), false);
             for value in values(document)? {
-                match object(value) {
+                match judged(value, place) {
                     Ok(Some(object)) => {
                         keys.push(object.key());
                         reading.objects.insert(object.key(), object);
@@ -144,6 +145,21 @@ fn hash(text: &str) -> u64 {
     hasher.finish()
 }
 
+/// The object of a document, judged as the API server's would be at admission: an invalid one is refused.
+fn judged(value: Value, place: &str) -> Result<Option<Object>, (Option<Key>, String)> {
+    let verdict = webhook::validate::validate(&value, None);
+    let refusal = (!verdict.is_accepted()).then(|| verdict.refusal(&value));
+    let Some(object) = object(value)? else { return Ok(None) };
+    let key = object.key();
+    if let Some(refusal) = refusal {
+        return Err((Some(key), refusal));
+    }
+    for warning in verdict.warnings {
+        tracing::warn!(place, %key, warning, "accepted");
+    }
+    Ok(Some(object))
+}
+
 /// An object of a file that becomes its owner.
 fn reread(path: &Path, key: &Key) -> Option<Object> {
     let text = std::fs::read_to_string(path).ok()?;
@@ -161,7 +177,8 @@ mod tests {
 
     fn virtual_service(hosts: &str) -> String {
         format!(
-            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: v}}\nspec: {{hosts: {hosts}}}\n"
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: v}}\nspec: {{hosts: {hosts}, \
+             http: [{{route: [{{destination: {{host: a}}}}]}}]}}\n"
         )
     }
 
@@ -214,6 +231,18 @@ mod tests {
         assert_eq!(documents.update(path, Some(&mended), &problems).len(), 1);
         assert!(problems.all().is_empty());
         assert_eq!(told(&documents.update(path, Some(&namespace("one")), &problems)).len(), 1);
+    }
+
+    #[test]
+    fn an_object_that_admission_would_refuse_is_refused() {
+        let (mut documents, problems) = (Documents::default(), Problems::default());
+        let path = Path::new("a.yaml");
+        documents.update(path, Some(&virtual_service("[a]")), &problems);
+        let weights = virtual_service("[a]").replace("{host: a}}", "{host: a}, weight: -1}");
+        assert!(documents.update(path, Some(&weights), &problems).is_empty(), "the last good one stays");
+        let all = problems.all();
+        let said = &all["a.yaml: VirtualService default/v"];
+        assert!(said.contains("spec.http[0].route[0].weight: -1 is negative"), "{said}");
     }
 
     #[test]

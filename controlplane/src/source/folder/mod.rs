@@ -40,6 +40,9 @@ impl Folder {
     /// Delivers what is there, then what changes.
     pub(crate) async fn run(mut self, events: Events) {
         let all = self.scan();
+        if events.send(SourceEvent::SecretsKnown("*".to_owned())).await.is_err() {
+            return;
+        }
         if send(&events, all).await.is_err() || events.send(SourceEvent::Synced(NAME)).await.is_err() {
             return;
         }

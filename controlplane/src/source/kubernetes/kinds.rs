@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::Config;
 use kube::{Api, ResourceExt as _};
@@ -9,8 +10,8 @@ use model::{Kind, Object};
 
 use super::Cluster;
 use super::watch::{Converted, Watch};
-
 use crate::status::Observer;
+
 /// Istio's kinds, in the version in which they are stored.
 pub(crate) const ISTIO: [(&str, &str, &str); 7] = [
     ("networking.istio.io", "VirtualService", "virtualservices"),
@@ -34,6 +35,10 @@ pub(super) fn all(cluster: &Cluster) -> Vec<Watch> {
         }),
         Watch::new("Node", Api::<Node>::all(client()), everything(), |one| Ok(Some(Object::from(&one)))),
         Watch::new("Service", Api::<Service>::all(client()), everything(), |one| Ok(Some(Object::from(one)))),
+        Watch::new("Ingress", Api::<Ingress>::all(client()), everything(), |one| Ok(Some(Object::from(one)))),
+        Watch::new("IngressClass", Api::<IngressClass>::all(client()), everything(), |one| {
+            Ok(Some(Object::from(&one)))
+        }),
         Watch::new("Pod", Api::<Pod>::all(client()), running, |one| Ok(Some(Object::from(&one)))),
         Watch::new("EndpointSlice", Api::<EndpointSlice>::all(client()), everything(), |one| {
             Ok(Some(Object::from(&one)))
