@@ -88,9 +88,11 @@ fn cluster_rules() -> Value {
         rule(&[""], &["namespaces", "nodes", "pods", "services"], &["get", "list", "watch"]),
         rule(&["discovery.k8s.io"], &["endpointslices"], &["get", "list", "watch"]),
         rule(&ISTIO_GROUPS, &["*"], &["get", "list", "watch"]),
+        rule(&["networking.k8s.io"], &["ingresses", "ingressclasses"], &["get", "list", "watch"]),
         // What became of an object.
         rule(&["networking.istio.io"], &NETWORKING_STATUSES, &["patch"]),
         rule(&["security.istio.io"], &["peerauthentications/status"], &["patch"]),
+        rule(&["networking.k8s.io"], &["ingresses/status"], &["patch"]),
         // Who asks for a certificate, and whether a gateway may have a secret.
         rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
         rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"]),
