@@ -17,6 +17,8 @@ pub(super) const PROGRAMMED: &str = "Programmed";
 
 /// Bytes of one message: nobody reads more, and a thousand objects must fit into the API server.
 const LONGEST: usize = 4096;
+/// A generation's facts change no faster; somebody who writes the same fields must not make a race of it.
+const FACTS: Duration = Duration::from_secs(1);
 /// How long a message may be older than what it says, where only names and numbers differ.
 const WORDING: Duration = Duration::from_secs(5);
 /// The same where every proxy has the object, and some came or went meanwhile.
@@ -89,9 +91,11 @@ pub(super) fn urgency(before: &IstioStatus, after: &IstioStatus) -> Option<Durat
         };
         status.conditions.iter().map(fact).collect()
     };
-    let differs = facts(before) != facts(after) || before.observed_generation != after.observed_generation;
-    if differs {
+    if before.observed_generation != after.observed_generation {
         return Some(Duration::ZERO);
+    }
+    if facts(before) != facts(after) {
+        return Some(FACTS);
     }
     let message = |status: &IstioStatus, kind: &str| of(status, kind).and_then(|one| one.message.clone());
     let others = [ACCEPTED, RESOLVED_REFS];
@@ -184,7 +188,7 @@ mod tests {
         assert_eq!(urgency(&first, &next(&first, 1, &verdict(true, "3 of 3"), 99)), Some(COUNTS));
         assert_eq!(urgency(&first, &next(&first, 2, &verdict(true, "2 of 2"), 99)), Some(Duration::ZERO));
         let pending = next(&first, 1, &verdict(false, "2 of 3"), 99);
-        assert_eq!(urgency(&first, &pending), Some(Duration::ZERO));
+        assert_eq!(urgency(&first, &pending), Some(FACTS));
         assert_eq!(urgency(&pending, &next(&pending, 1, &verdict(false, "2 of 4"), 99)), Some(WORDING));
         let mut other = verdict(true, "2 of 2");
         other.accepted.message = "ignored: a field".to_owned();

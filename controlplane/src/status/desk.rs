@@ -11,10 +11,11 @@ use jiff::Timestamp;
 use model::{Finding, Key, Kind, Mesh};
 
 use super::conditions::{arrived, status, urgency};
+use super::lost::is_lost;
 use super::objects::{Objects, Seen};
 use super::progress::Progress;
 use super::proxies::{Proxies, Watcher};
-use super::verdict::{Known, PENDING, Verdict, takes_away};
+use super::verdict::{Known, PENDING, Verdict};
 use crate::ads::Connections;
 use crate::mesh::{Book, InForce, Ledger};
 
@@ -211,19 +212,4 @@ impl Desk {
             early: look.now.duration_since(self.started) < ARRIVAL,
         })
     }
-}
-
-/// Whether an object gets nothing of what it claims. A VirtualService can lose one host and keep another; gateways merge.
-fn is_lost(mesh: &Mesh, key: &Key, findings: &[Finding]) -> bool {
-    let mut lost = findings.iter().filter(|finding| takes_away(finding)).peekable();
-    if lost.peek().is_none() {
-        return false;
-    }
-    let service = mesh.virtual_services.get(&key.name).filter(|_| key.kind == Kind::VirtualService);
-    service.is_none_or(|service| {
-        let fields: HashSet<&str> = lost.map(|finding| finding.field.as_str()).collect();
-        let hosts = 0..service.hosts.len();
-        service.gateways.is_empty()
-            && hosts.into_iter().all(|index| fields.contains(format!("spec.hosts[{index}]").as_str()))
-    })
 }

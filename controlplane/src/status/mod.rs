@@ -13,6 +13,7 @@
 
 mod conditions;
 mod desk;
+mod lost;
 mod objects;
 mod pace;
 mod peers;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use model::{Finding, FindingKind, Missing, Severity};
 
+use super::lost::takes_away;
 use super::progress::Progress;
 
 /// Findings in one message; a person mends a few at a time.
@@ -86,11 +87,6 @@ fn accepted(known: &Known<'_>) -> Answer {
     Answer::yes("Accepted", if notes.is_empty() { nothing.to_owned() } else { notes })
 }
 
-/// Another object has what this one claims.
-pub(super) fn takes_away(finding: &Finding) -> bool {
-    finding.kind == FindingKind::Conflict && finding.severity == Severity::Error
-}
-
 /// It names what is not there, or not for it.
 fn unresolved(finding: &Finding) -> bool {
     finding.kind == FindingKind::UnresolvedReference
@@ -162,6 +158,8 @@ fn programmed(known: &Known<'_>, accepted: &Answer) -> Answer {
 
 fn list<'f>(findings: impl Iterator<Item = &'f Finding>) -> String {
     let mut all: Vec<_> = findings.collect();
+    // The worst first, else in the order of fields.
+    all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let more = all.len().saturating_sub(NAMED);
     all.truncate(NAMED);
     let mut text = all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");

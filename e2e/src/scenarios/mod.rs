@@ -16,6 +16,7 @@ mod probes;
 mod protocols;
 mod restarts;
 mod rotation;
+mod status;
 mod stock_envoy;
 mod traffic;
 mod uninstall;
@@ -64,6 +65,7 @@ pub const ALL: &[Scenario] = &[
     scenario!(rotation, "certificates rotate under load without a failed request"),
     scenario!(probes, "http, tcp, grpc and exec probes work under STRICT; a Job completes"),
     scenario!(any_order, "rules and workloads may come in any order under load"),
+    scenario!(status, "objects say when every proxy has them, what they name in vain, whom they lost to"),
     scenario!(traffic, "canary by header, mirror, faults, retries and timeouts between sidecars"),
     scenario!(outliers, "a failing pod is ejected and returns; circuit breakers are exact to the request"),
     scenario!(locality, "the own zone is preferred; another takes over when it fails, and gives back"),
