@@ -39,9 +39,31 @@ fn flags_are_also_understood_as_istioctl_spells_them() {
         &["version", "--short", "--remote=false"][..],
         &["version", "-s", "--client"],
         &["install", "--dry-run", "-y", "--readiness-timeout", "5m0s"],
+        &["install", "--dry-run", "--force", "--set", "profil=demo"],
         &["kube-inject", "--meshConfigFile", empty, "--valuesFile", empty, "-f", empty],
     ] {
         let output = Command::new(PROGRAM).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_refused() {
+    for arguments in [
+        &["install", "--verify", "--dry-run"][..],
+        &["uninstall", "--purge", "--revision", "canary"],
+        &["uninstall", "--purge", "-f", "mesh.yaml"],
+        &["uninstall", "--name", "default", "-r", "canary"],
+    ] {
+        let output = Command::new(PROGRAM).args(arguments).output().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && complaint.contains("cannot be used with"), "{complaint}");
+    }
+}
+
+#[test]
+fn what_would_be_uninstalled_is_read_before_the_cluster_is_asked() {
+    let output = Command::new(PROGRAM).args(["uninstall", "-f", "/nowhere/mesh.yaml"]).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && complaint.contains("/nowhere/mesh.yaml"), "{complaint}");
 }

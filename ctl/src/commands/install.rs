@@ -10,7 +10,7 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{patience, read};
+use super::{patience, read, verify_install};
 use crate::cluster::{Cluster, Connection};
 use crate::manifests;
 use crate::progress::Progress;
@@ -40,6 +40,13 @@ pub struct Arguments {
     /// Leaves the operator and the CRDs alone: only the MeshInstall is applied
     #[arg(long)]
     skip_operator: bool,
+    /// Applies a MeshInstall that is judged to be wrong, as when this program is older than the operator, which has the
+    /// last word
+    #[arg(long)]
+    force: bool,
+    /// Checks the mesh when it is ready, as verify-install does
+    #[arg(long, conflicts_with = "dry_run")]
+    verify: bool,
     /// How long to wait for the mesh to be ready, as in 90s or 5m; a bare number is of seconds
     #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = patience)]
     readiness_timeout: Duration,
@@ -49,10 +56,10 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When a file or flag is bad, the API server refuses an object, or the mesh isn't ready in time; the message carries the
-/// MeshInstall's own.
+/// MeshInstall's own. With `--verify` also when a check fails.
 pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String> {
     let install = mesh_install(&arguments, connection)?;
-    judge(&install)?;
+    judge(&install, arguments.force)?;
     let mut objects = if arguments.skip_operator { Vec::new() } else { manifests::operator(&install)? };
     if arguments.dry_run {
         objects.push(install);
@@ -69,16 +76,18 @@ pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String
     let limit = arguments.readiness_timeout;
     let version = wait_until_ready(&cluster, &arguments.name, limit, &mut progress).await?;
     progress.finish(&format!("Mesh {} is ready: {version}", arguments.name));
-    Ok("Next: kubectl label namespace default istio-injection=enabled, then restart your deployments.\n"
-        .to_owned())
+    let checked = if arguments.verify {
+        verify_install::check(&cluster, &arguments.name, connection).await?
+    } else {
+        String::new()
+    };
+    Ok(checked
+        + "Next: kubectl label namespace default istio-injection=enabled, then restart your deployments.\n")
 }
 
 /// The MeshInstall that files and flags describe.
 fn mesh_install(arguments: &Arguments, connection: &Connection) -> Result<Value> {
-    let mut spec = json!({ "namespace": connection.istio_namespace });
-    for path in &arguments.files {
-        merge(&mut spec, spec_of(path)?);
-    }
+    let mut spec = spec(&arguments.files, connection)?;
     for flag in &arguments.sets {
         set(&mut spec, flag)?;
     }
@@ -91,16 +100,30 @@ fn mesh_install(arguments: &Arguments, connection: &Connection) -> Result<Value>
     }))
 }
 
-/// Judges the MeshInstall as the webhook would, which isn't there before the first mesh is. Warnings go to standard error.
-fn judge(install: &Value) -> Result<()> {
+/// Judges the MeshInstall as the webhook would, which isn't there before the first mesh is. Warnings go to standard error,
+/// and with `force` what else would be an error.
+fn judge(install: &Value, force: bool) -> Result<()> {
     let verdict = webhook::validate::validate(install, None);
     if !verdict.is_accepted() {
-        bail!(verdict.refusal(install));
+        let refusal = verdict.refusal(install);
+        if !force {
+            bail!("{refusal} (--force applies it all the same)");
+        }
+        eprintln!("Warning: {refusal}");
     }
     for warning in verdict.warnings {
         eprintln!("Warning: {warning}");
     }
     Ok(())
+}
+
+/// The spec that files describe, laid on each other in order.
+pub(super) fn spec(files: &[PathBuf], connection: &Connection) -> Result<Value> {
+    let mut spec = json!({ "namespace": connection.istio_namespace });
+    for path in files {
+        merge(&mut spec, spec_of(path)?);
+    }
+    Ok(spec)
 }
 
 fn spec_of(path: &Path) -> Result<Value> {
@@ -224,10 +247,12 @@ mod tests {
                 "metadata": { "name": "default" }, "spec": spec,
             }))
         };
-        judge(&install("profile=demo")?)?;
+        judge(&install("profile=demo")?, false)?;
         for (flag, named) in [("profil=demo", "profil"), ("profile=nope", "nope")] {
-            let message = judge(&install(flag)?).err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(message.contains(named), "{flag}: {message}");
+            let refused = judge(&install(flag)?, false);
+            let message = refused.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(message.contains(named) && message.contains("--force"), "{flag}: {message}");
+            judge(&install(flag)?, true)?;
         }
         Ok(())
     }

@@ -23,12 +23,12 @@ pub struct Arguments {
 /// # Errors
 /// When something is missing or not ready; the message is the whole list.
 pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String> {
-    let cluster = Cluster::connect(connection).await?;
-    let install = cluster
-        .mesh_installs()
-        .get(&arguments.name)
-        .await
-        .with_context(|| format!("MeshInstall {}", arguments.name))?;
+    check(&Cluster::connect(connection).await?, &arguments.name, connection).await
+}
+
+/// The same for the MeshInstall of this name.
+pub(super) async fn check(cluster: &Cluster, name: &str, connection: &Connection) -> Result<String> {
+    let install = cluster.mesh_installs().get(name).await.with_context(|| format!("MeshInstall {name}"))?;
     let mut report = String::new();
     let mut failures = 0;
     let mut check = |ok: bool, what: &str, message: &str| {
@@ -43,7 +43,7 @@ pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String
         install.data.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
     for condition in conditions.filter(|condition| condition["type"] == "Ready") {
         let message = condition["message"].as_str().unwrap_or_default();
-        check(condition["status"] == "True", &format!("MeshInstall {}", arguments.name), message);
+        check(condition["status"] == "True", &format!("MeshInstall {name}"), message);
     }
     let components =
         install.data.pointer("/status/components").and_then(Value::as_array).into_iter().flatten();
