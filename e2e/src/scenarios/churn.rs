@@ -20,8 +20,9 @@ const USUAL_CHANGES: usize = 100;
 const PACE: Duration = Duration::from_millis(600);
 /// Looks at memory; what happens before the first one is warming up.
 const LOOKS: usize = 30;
-/// How much more a program may have in the last third than in the first: percent, and KiB.
-const DRIFT: (u64, u64) = (5, 1024);
+/// How much more a program may have in the last third than in the first: percent, and KiB. A minute's run sees proxies
+/// still warming up, by 1.3 MiB; with connections that were never let go, they grew by 7 MiB in a minute.
+const DRIFT: (u64, u64) = (5, 3 * 1024);
 
 pub(super) async fn run(t: &Test) -> Result<()> {
     let changes = changes()?;
