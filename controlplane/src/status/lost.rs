@@ -60,3 +60,81 @@ fn parts(mesh: &Mesh, key: &Key) -> Option<Vec<String>> {
 fn whole<'l>(own: &Labels, all: impl Iterator<Item = &'l Labels>, field: &str) -> Option<Vec<String>> {
     (all.filter(|selector| *selector == own).count() > 1).then(|| vec![field.to_owned()])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Object, Store};
+    use serde_json::{Value, json};
+
+    fn object(kind: &str, name: &str, created: &str, spec: Value) -> Object {
+        let group = if kind == "PeerAuthentication" { "security" } else { "networking" };
+        let object = json!({
+            "apiVersion": format!("{group}.istio.io/v1"), "kind": kind,
+            "metadata": {"name": name, "namespace": "shop", "creationTimestamp": created},
+            "spec": spec,
+        });
+        Object::from_json(object).unwrap().unwrap()
+    }
+
+    /// Of an older and a younger object, whether the younger is lost; the older never is.
+    fn lost(kind: &str, older: Value, younger: Value) -> bool {
+        let mut store = Store::new("cluster.local", "Kubernetes");
+        store.apply(object(kind, "older", "2026-01-01T00:00:00Z", older).into());
+        store.apply(object(kind, "younger", "2026-01-02T00:00:00Z", younger).into());
+        let mesh = store.mesh();
+        let of = |name| {
+            let key = Key::new(Kind::named(kind).unwrap(), "shop", name);
+            is_lost(&mesh, &key, &model::findings(&mesh, &key))
+        };
+        assert!(!of("older"), "{kind}");
+        of("younger")
+    }
+
+    #[test]
+    fn who_gets_a_part_is_not_lost() {
+        let route = json!([{"route": [{"destination": {"host": "a"}}]}]);
+        let service =
+            |hosts: Value, gateways: Value| json!({"hosts": hosts, "gateways": gateways, "http": route});
+        let mesh = json!(["mesh"]);
+        for (hosts, gateways, expected) in [
+            (json!(["a"]), mesh.clone(), true),
+            (json!(["a", "b"]), mesh.clone(), false),
+            (json!(["b"]), mesh.clone(), false),
+            (json!(["a"]), json!(["mesh", "edge"]), false),
+        ] {
+            let told = format!("{hosts} {gateways}");
+            let older = service(json!(["a"]), mesh.clone());
+            assert_eq!(lost("VirtualService", older, service(hosts, gateways)), expected, "{told}");
+        }
+        let rule = |subsets: &[&str], policy: bool| {
+            let subsets: Vec<_> = subsets.iter().map(|name| json!({"name": name})).collect();
+            let mut rule = json!({"host": "a", "subsets": subsets});
+            if policy {
+                rule["trafficPolicy"] = json!({"connectionPool": {"tcp": {"maxConnections": 1}}});
+            }
+            rule
+        };
+        let cases: [(&[&str], bool, bool); 4] = [
+            (&["v1"], true, true),
+            (&["v1"], false, true),
+            (&["v1", "v2"], true, false),
+            (&[], false, false),
+        ];
+        for (subsets, policy, expected) in cases {
+            assert_eq!(
+                lost("DestinationRule", rule(&["v1"], true), rule(subsets, policy)),
+                expected,
+                "{subsets:?}"
+            );
+        }
+        let policy = |app: Option<&str>| {
+            let selector = app.map(|app| json!({"matchLabels": {"app": app}}));
+            json!({"selector": selector, "mtls": {"mode": "STRICT"}})
+        };
+        assert!(lost("PeerAuthentication", policy(None), policy(None)));
+        assert!(lost("PeerAuthentication", policy(Some("a")), policy(Some("a"))));
+        assert!(!lost("PeerAuthentication", policy(None), policy(Some("a"))));
+        assert!(!lost("PeerAuthentication", policy(Some("a")), policy(Some("b"))));
+    }
+}
