@@ -13,4 +13,5 @@ mod discovery;
 mod hostile;
 mod pages;
 mod replicas;
+mod slow;
 mod stage;
