@@ -60,6 +60,9 @@ pub struct Settings {
     pub hostname: Arc<str>,
     /// How long connections of changed listeners may go on (`drainDuration`).
     pub drain: Duration,
+    /// How long clients may take to end a ClientHello or a request line that they have begun, and a TLS handshake where
+    /// its filter chain names no time.
+    pub handshake: Duration,
     /// Connections that may be open at a time.
     pub max_connections: usize,
     /// `SO_MARK` of our own connections, where redirection can't tell them by user.
@@ -75,6 +78,7 @@ impl Default for Settings {
             node: "".into(),
             hostname: "".into(),
             drain: Duration::from_secs(45),
+            handshake: Duration::from_secs(15),
             max_connections: 1_000_000,
             packet_mark: None,
             debug_callers: None,

@@ -12,7 +12,7 @@ use crate::snapshot::listener::{Listener, Network, Transport};
 
 /// Bytes that are read to find out.
 pub const LIMIT: usize = 16 * 1024;
-/// Once a ClientHello or a request line has begun, the rest of it must come in this time.
+/// The rest of HTTP/2's preface must come in this time, once it has begun.
 const REST: Duration = Duration::from_secs(15);
 /// A client that says nothing on a port for TCP may be waiting for the server to speak first. A peer's ClientHello
 /// comes with the connection, so after this long we ask the server. Whoever speaks first then decides.
@@ -71,8 +71,8 @@ impl Questions {
     }
 
     /// The same questions to a client that is about to say something.
-    pub fn patient(self) -> Self {
-        Self { silence: Some(REST), serve_silent: false, ..self }
+    pub fn patient(self, silence: Duration) -> Self {
+        Self { silence: Some(silence), serve_silent: false, ..self }
     }
 }
 
@@ -131,8 +131,12 @@ pub enum Undetected {
     Io(#[from] std::io::Error),
 }
 
-/// Reads until the questions are answered.
-pub async fn detect(stream: &mut TcpStream, questions: Questions) -> Result<Detected, Undetected> {
+/// Reads until the questions are answered. A ClientHello or a request line that has begun must end within `rest`.
+pub async fn detect(
+    stream: &mut TcpStream,
+    questions: Questions,
+    rest: Duration,
+) -> Result<Detected, Undetected> {
     if !questions.tls && !questions.http {
         return Ok(Detected::nothing());
     }
@@ -163,7 +167,7 @@ pub async fn detect(stream: &mut TcpStream, questions: Questions) -> Result<Dete
             };
         }
         if before == 0 {
-            deadline = Some(Instant::now() + REST);
+            deadline = Some(Instant::now() + rest);
         }
         if questions.tls && looks_like_tls(&bytes) {
             match read_hello(&mut hello, &bytes[before..]) {

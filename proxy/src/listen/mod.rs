@@ -80,7 +80,8 @@ async fn prepare(worker: &Rc<Worker>, mut stream: TcpStream, address: SocketAddr
 
     let mut questions = Questions::of(&listener, ends.destination.port());
     loop {
-        let detected = match detect::detect(&mut stream, questions).await {
+        let rest = worker.shared.settings.handshake;
+        let detected = match detect::detect(&mut stream, questions, rest).await {
             Ok(detected) => detected,
             Err(why) => {
                 given_up(&listener, ends, &why);
@@ -97,7 +98,7 @@ async fn prepare(worker: &Rc<Worker>, mut stream: TcpStream, address: SocketAddr
                 let signal = worker.enter(&listener, &chain);
                 // If the client has something to say after all, that may choose another chain.
                 stream = tcp::serve_silent(worker, proxy, facts, stream, signal).await?;
-                questions = questions.patient();
+                questions = questions.patient(rest);
             }
             _ => return terminate(worker, stream, &listener, &chain, ends, detected).await,
         }
@@ -134,7 +135,8 @@ async fn terminate(
     let (stream, tls) = match (&chain.tls, detected.hello.take()) {
         (None, _) => (Stream::plain(stream, std::mem::take(&mut detected.bytes)), None),
         (Some(context), Some(hello)) => {
-            let (offers, timeout) = (&detected.protocols, chain.transport_timeout);
+            let offers = &detected.protocols;
+            let timeout = chain.transport_timeout.unwrap_or(worker.shared.settings.handshake);
             let accepted =
                 tls::accept(&worker.tls, context, carries_http, offers, hello, stream, timeout).await;
             match accepted {

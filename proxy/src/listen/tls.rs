@@ -14,8 +14,6 @@ use crate::{
     snapshot::listener::{ClientCertificate, DownstreamTls, Fingerprint, NameMatch, TlsVersion},
 };
 
-/// Time for a handshake where the chain names none.
-const HANDSHAKE: Duration = Duration::from_secs(15);
 /// ALPN by which two of our proxies agree to carry HTTP/1.1 in HTTP/2.
 pub const TRYSAIL_H2: &[u8] = b"trysail-h2";
 
@@ -150,14 +148,12 @@ pub async fn accept(
     offers: &[Box<[u8]>],
     hello: Accepted,
     stream: TcpStream,
-    timeout: Option<Duration>,
+    timeout: Duration,
 ) -> Result<(TlsStream<TcpStream>, TlsFacts), HandshakeError> {
     let certificate = choose(&configs.secrets, context, &hello).cloned();
     let config = configs.find(context, carries_http, offers, certificate.as_ref())?;
     let handshake = StartHandshake::from_parts(hello, stream).into_stream(config);
-    let stream = tokio::time::timeout(timeout.unwrap_or(HANDSHAKE), handshake)
-        .await
-        .map_err(|_| HandshakeError::Timeout)??;
+    let stream = tokio::time::timeout(timeout, handshake).await.map_err(|_| HandshakeError::Timeout)??;
     let facts = facts(configs, context, certificate, &stream);
     if let Some(peer) = &facts.peer
         && !context.subject_alt_names.is_empty()

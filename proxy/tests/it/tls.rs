@@ -3,11 +3,12 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use proxy::{
     identity::Secrets,
+    runtime::Settings,
     snapshot::{
         cluster::{Transport as UpstreamTransport, Transports, UpstreamTls},
         http::{CertDetails, ForwardClientCert, HttpConnectionManager},
@@ -75,7 +76,17 @@ fn inbound_manager() -> HttpConnectionManager {
 
 /// The server's sidecar in front of `app`.
 async fn server(ca: &pki::Ca, app: SocketAddr, network: Network, plaintext: bool) -> Rig {
-    let rig = Rig::start();
+    server_with(Settings::default(), ca, app, network, plaintext).await
+}
+
+async fn server_with(
+    settings: Settings,
+    ca: &pki::Ca,
+    app: SocketAddr,
+    network: Network,
+    plaintext: bool,
+) -> Rig {
+    let rig = Rig::start_with(settings);
     identify(ca, &rig.shared.secrets, "server", Duration::from_hours(1));
     rig.clusters(&[("app", &[app])], |_| {});
     let mut listener = listener(rig.address, inbound(&network, plaintext));
@@ -166,6 +177,43 @@ async fn a_peer_that_is_not_who_it_should_be_gets_no_request() {
         assert!(body(&answer).contains("remote connection failure"), "{answer}");
     }
     assert_eq!(app.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_handshake_that_stops_or_dawdles_ends() {
+    let (ca, app) = (ca(), Backend::describing("app").await);
+    let patience = Duration::from_millis(400);
+    let settings = || Settings { handshake: patience, ..Settings::default() };
+    let network = Network::Http(inbound_manager().into());
+    let identity = pki::Identity::roots_only(ca.bundle().clone());
+    let config = pki::tls::client_config(identity, pki::tls::PeerNames::ServerName, &[]).unwrap();
+    let mut session = rustls::ClientConnection::new(config, pki::tls::sni("server.test").unwrap()).unwrap();
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).unwrap();
+    for plaintext in [true, false] {
+        let server = server_with(settings(), &ca, app.address, network.clone(), plaintext).await;
+        let started = Instant::now();
+        let open = async |sent: &[u8], slowly: &[u8]| {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(sent).await.unwrap();
+            for byte in slowly {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                if stream.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+            }
+            // A reset is an end, too.
+            let end = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut Vec::new())).await;
+            assert!(end.is_ok(), "still open: {} bytes, then {}", sent.len(), slowly.len());
+            assert!(started.elapsed() >= patience, "closed at once: {} bytes", sent.len());
+        };
+        tokio::join!(
+            open(&hello[..3], b""),
+            open(&hello[..hello.len() / 2], b""),
+            open(&hello[..5], &hello[5..30]),
+            open(&hello, b""),
+        );
+    }
 }
 
 #[tokio::test]
