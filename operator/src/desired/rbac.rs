@@ -9,7 +9,9 @@ use crate::{
     settings::Gateway,
 };
 
-const ISTIO_GROUPS: [&str; 2] = ["networking.istio.io", "security.istio.io"];
+/// Kinds that the control plane reads.
+const NETWORKING: [&str; 6] =
+    ["destinationrules", "gateways", "serviceentries", "sidecars", "virtualservices", "workloadentries"];
 
 /// Kinds whose status the control plane writes.
 const NETWORKING_STATUSES: [&str; 6] = [
@@ -87,7 +89,8 @@ fn cluster_rules() -> Value {
         // What the mesh is made of.
         rule(&[""], &["namespaces", "nodes", "pods", "services"], &["get", "list", "watch"]),
         rule(&["discovery.k8s.io"], &["endpointslices"], &["get", "list", "watch"]),
-        rule(&ISTIO_GROUPS, &["*"], &["get", "list", "watch"]),
+        rule(&["networking.istio.io"], &NETWORKING, &["get", "list", "watch"]),
+        rule(&["security.istio.io"], &["peerauthentications"], &["get", "list", "watch"]),
         rule(&["networking.k8s.io"], &["ingresses", "ingressclasses"], &["get", "list", "watch"]),
         // What became of an object.
         rule(&["networking.istio.io"], &NETWORKING_STATUSES, &["patch"]),

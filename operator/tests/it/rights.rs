@@ -100,6 +100,31 @@ fn nobody_gets_everything() {
             "{role}"
         );
         assert!(!rule.api_groups.iter().flatten().any(|group| group == "*"), "{role}");
+        let everything = |resource: &&String| resource.split('/').any(|part| part == "*");
+        assert_eq!(rule.resources.iter().flatten().find(everything), None, "{role}");
+    }
+}
+
+#[test]
+fn the_control_plane_may_read_every_rule_of_the_mesh_and_no_other_kind_of_istio() {
+    let rules: Vec<_> =
+        granted().into_iter().filter(|(role, _)| role.starts_with("istiod-clusterrole")).collect();
+    let rules: Vec<_> = rules.into_iter().map(|(_, rule)| rule).collect();
+    let known: Vec<_> = crds::definition::DEFINITIONS
+        .iter()
+        .filter(|known| known.group.ends_with(".istio.io"))
+        .map(|known| (known.group, known.plural))
+        .collect();
+    for (group, plural) in &known {
+        for verb in ["get", "list", "watch"] {
+            let right = ((*group).to_owned(), (*plural).to_owned(), verb.to_owned(), None);
+            assert!(covers(&rules, &right), "{right:?}");
+        }
+    }
+    let of_istio = rules.iter().flat_map(rights).filter(|(group, ..)| group.ends_with(".istio.io"));
+    for (group, resource, ..) in of_istio {
+        let kind = resource.split('/').next().unwrap_or_default();
+        assert!(known.contains(&(group.as_str(), kind)), "{group}/{resource}");
     }
 }
 
