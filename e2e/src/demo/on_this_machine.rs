@@ -85,6 +85,25 @@ async fn have_tools(path: &OsStr) -> Result<()> {
     if let Some((programs, packages)) = missing(path) {
         bail!("the local mesh needs {programs}; please install {packages} (Debian's names)");
     }
+    may_make_namespaces(path).await
+}
+
+/// Tries what the local mesh begins with.
+async fn may_make_namespaces(path: &OsStr) -> Result<()> {
+    let mut unshare = tokio::process::Command::new("unshare");
+    if !is_root() {
+        unshare.args(["--user", "--map-root-user"]);
+    }
+    let all = ["--mount", "--net", "--pid", "--fork", "--mount-proc", "true"];
+    let tried = unshare.args(all).env("PATH", path).output().await.context("running unshare")?;
+    if !tried.status.success() {
+        let why = String::from_utf8_lossy(&tried.stderr);
+        bail!(
+            "the local mesh is made of namespaces, which this machine refuses ({}); \
+             docs/kind.md has the way with Docker",
+            why.trim()
+        );
+    }
     Ok(())
 }
 
@@ -104,7 +123,8 @@ pub(super) async fn up(why: &str) -> Result<ExitCode> {
         bail!("cargo build failed");
     }
     let program = env::current_exe().context("finding this program")?;
-    let status = tokio::process::Command::new(program).arg(LOCAL).env("PATH", path).status().await?;
+    let status = tokio::process::Command::new(program).arg(LOCAL).env("PATH", path).status().await;
+    let status = status.context("starting the local mesh")?;
     Ok(ExitCode::from(u8::from(!status.success())))
 }
 
