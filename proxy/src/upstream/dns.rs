@@ -58,8 +58,12 @@ impl Resolutions {
             if let Some(dns) = dns_of(cluster)
                 && !self.running.contains_key(&cluster.name)
             {
-                let task =
-                    resolve_for_ever(self.live.clone(), cluster.name.clone(), dns.clone(), cluster.state.clone());
+                let task = resolve_for_ever(
+                    self.live.clone(),
+                    cluster.name.clone(),
+                    dns.clone(),
+                    cluster.state.clone(),
+                );
                 let task = tokio::spawn(task).abort_handle();
                 let running = Running { dns: dns.clone(), state: cluster.state.id, task };
                 self.running.insert(cluster.name.clone(), running);

@@ -138,6 +138,16 @@ fn listen_ports(context: &Context<'_>, port: u16) -> Vec<u16> {
     if ports.is_empty() { vec![port] } else { ports }
 }
 
+/// Whether a VirtualService speaks for a host of one of the proxy's servers.
+pub(crate) fn serves(context: &Context<'_>, service: &Arc<VirtualService>) -> bool {
+    let places = servers(context);
+    places.values().flatten().any(|serving| {
+        let served = serving.gateway.hosts_of(serving.server);
+        listener::bound(context, serving).any(|bound| Arc::ptr_eq(bound, service))
+            && listener::common_hosts(&served, service).next().is_some()
+    })
+}
+
 /// All resources that Gateways make.
 pub(crate) fn gateway(context: &Context<'_>) -> Vec<(ResourceType, Arc<Resource>)> {
     let places = servers(context);
@@ -151,13 +161,3 @@ pub(crate) fn gateway(context: &Context<'_>) -> Vec<(ResourceType, Arc<Resource>
     all.extend(secret::secrets(context, &places));
     all
 }
-/// Whether a VirtualService speaks for a host of one of the proxy's servers.
-pub(crate) fn serves(context: &Context<'_>, service: &Arc<VirtualService>) -> bool {
-    let places = servers(context);
-    places.values().flatten().any(|serving| {
-        let served = serving.gateway.hosts_of(serving.server);
-        listener::bound(context, serving).any(|bound| Arc::ptr_eq(bound, service))
-            && listener::common_hosts(&served, service).next().is_some()
-    })
-}
-
