@@ -166,7 +166,6 @@ fn surprises() {
         KIND,
         &[
             (&policy("loadBalancer: {simple: LEAST_CONN}"), "LEAST_REQUEST"),
-            (&policy("outlierDetection: {consecutiveErrors: 5}"), "use consecutive5xxErrors"),
             (
                 &policy("loadBalancer: {consistentHash: {useSourceIp: true, minimumRingSize: 5}}"),
                 "use ringHash.minimumRingSize",
