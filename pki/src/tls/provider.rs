@@ -71,6 +71,6 @@ mod tests {
         assert_eq!(names.len(), 4);
         assert_eq!(names[3], "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384");
         assert!(provider_with_suites(&["AES128-SHA"]).is_none());
-        assert!(provider_with_suites::<&str>(&[]).is_none());
+        assert!(provider_with_suites(&[] as &[&str]).is_none());
     }
 }
