@@ -51,7 +51,7 @@ fn cases() -> Vec<Bad> {
             what: "a subset that nobody defines",
             yaml: istio("VirtualService", "subset", &route("subset.example.com", "{host: bb, subset: v9}")),
             object: "VirtualService shop/subset",
-            said: &["spec.http[0].route[0].destination.subset", "no DestinationRule", "v9"],
+            said: &["spec.http[0].route[0].destination.subset", "has no subset v9"],
             about: &["subset.example.com"],
         },
         Bad {
