@@ -42,7 +42,9 @@ pub(super) fn look(mesh: &Mesh, ingress: &Ingress, list: &mut List) {
 fn certificates(mesh: &Mesh, tls: &IngressTLS, namespaces: &BTreeSet<Text>, at: &At, list: &mut List) {
     match tls.secret_name.as_deref().filter(|name| !name.is_empty()) {
         Some(name) => {
-            namespaces.iter().for_each(|namespace| credentials::certificate(mesh, namespace, name, at, list));
+            for namespace in namespaces {
+                credentials::certificate(mesh, namespace, name, at, list);
+            }
         }
         None => list.warning(Ignored, at, "there is none, so that nothing is served by TLS; name a Secret"),
     }
