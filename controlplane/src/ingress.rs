@@ -30,10 +30,10 @@ pub(crate) async fn keep(client: Client, mesh: Arc<ArcSwap<Mesh>>, mut seat: Sea
                 match written {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
-                        tracing::warn!(%error, "cannot write where Ingress objects are served; trying again")
+                        tracing::warn!(%error, "cannot write where Ingress objects are served; trying again");
                     }
                     Err(_) => {
-                        tracing::warn!("the API server does not answer about Ingress objects; trying again")
+                        tracing::warn!("the API server does not answer about Ingress objects; trying again");
                     }
                 }
             }

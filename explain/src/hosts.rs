@@ -144,7 +144,7 @@ impl<'a> View<'a> {
     /// Whether a host could only be a service of the cluster, and isn't one that a VirtualService speaks for.
     fn looks_local(&self, host: &str) -> bool {
         let local = !host.contains('.')
-            || host.ends_with(".svc")
+            || host.rsplit_once('.').is_some_and(|(_, last)| last == "svc")
             || host.ends_with(&format!(".svc.{}", self.mesh.domain))
             || host.split_once('.').is_some_and(|(_, rest)| self.mesh.namespaces.contains_key(rest));
         local && host.parse::<IpAddr>().is_err() && self.owner(host).is_none()

@@ -61,6 +61,6 @@ mod tests {
         // A long pause saves up no more than a burst.
         tokio::time::sleep(Duration::from_hours(1)).await;
         let at_once = (0..100).filter(|_| pace.take(Instant::now())).count();
-        assert_eq!(at_once as f64, BURST);
+        assert!((at_once as f64 - BURST).abs() < 0.5, "{at_once}");
     }
 }

@@ -33,7 +33,9 @@ impl Progress {
         let mut progress = Self::default();
         for (view, proxies) in &proxies.0 {
             if translate::touches(mesh, view, key) {
-                proxies.iter().for_each(|proxy| progress.count(mesh, key, in_force, proxy));
+                for proxy in proxies {
+                    progress.count(mesh, key, in_force, proxy);
+                }
             }
         }
         progress.lagging.sort();

@@ -48,10 +48,8 @@ mod tests {
             transport_socket: Some(inner),
             ..Default::default()
         };
-        let any = Any {
-            type_url: pb::ProxyProtocolUpstreamTransport::type_url(),
-            value: wrapper.encode_to_vec(),
-        };
+        let any =
+            Any { type_url: pb::ProxyProtocolUpstreamTransport::type_url(), value: wrapper.encode_to_vec() };
         core::TransportSocket {
             name: "pp".to_owned(),
             config_type: Some(core::transport_socket::ConfigType::TypedConfig(any)),
