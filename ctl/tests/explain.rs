@@ -1,4 +1,5 @@
 //! `trysailctl explain` from files, as a shell runs it.
+#![expect(clippy::unwrap_used, reason = "all of it is a test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -23,7 +24,7 @@ fn page(files: &[&str], arguments: &[&str]) -> String {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaint}");
     assert_eq!(complaint, "");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 const CANARY: [&str; 3] = ["bookinfo.yaml", "destination-rules.yaml", "header-canary.yaml"];

@@ -112,7 +112,7 @@ async fn binary(stream: &mut (impl AsyncRead + Unpin), start: [u8; 15]) -> io::R
     let mut rest = vec![0; length];
     stream.read_exact(&mut rest).await?;
     // A LOCAL command is a health check of the proxy in front.
-    if command & 0xf == 0 {
+    if command.trailing_zeros() >= 4 {
         return Ok(None);
     }
     let port = |at: usize| Some(u16::from_be_bytes([*rest.get(at)?, *rest.get(at + 1)?]));

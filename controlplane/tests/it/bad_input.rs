@@ -28,6 +28,7 @@ fn istio(kind: &str, name: &str, spec: &str) -> String {
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<Bad> {
     let route =
         |host: &str, to: &str| format!("{{hosts: [{host}], http: [{{route: [{{destination: {to}}}]}}]}}");

@@ -72,7 +72,8 @@ pub async fn run(arguments: Arguments, connection: &Connection) -> Result<String
         cluster.delete(&objects).await?;
     }
     progress.finish("The mesh is removed; CRDs and your own objects are still there");
-    Ok(names.iter().map(|name| format!("Removed MeshInstall {name}\n")).collect())
+    let removed: Vec<_> = names.iter().map(|name| format!("Removed MeshInstall {name}\n")).collect();
+    Ok(removed.concat())
 }
 
 /// Which MeshInstalls.

@@ -23,7 +23,7 @@ pub fn mark(decision: &mut Decision, clusters: &Value) {
             let address = format!("{address}:{}", port.unwrap_or_default());
             let ejected = host.pointer("/health_status/failed_outlier_check") == Some(&Value::Bool(true));
             if let Some(known) = target.endpoints.iter_mut().find(|it| it.address == address && ejected) {
-                known.health = "ejected by the sender's proxy".to_owned();
+                "ejected by the sender's proxy".clone_into(&mut known.health);
             }
         }
     }

@@ -22,7 +22,9 @@ pub fn page(decision: &Decision) -> String {
         Outcome::Forward(forward) => forwarded(forward, &mut out),
         Outcome::Bytes { targets } => {
             row(&mut out, "Sent on", "byte by byte");
-            targets.iter().for_each(|target| destination(target, &mut out));
+            for target in targets {
+                destination(target, &mut out);
+            }
         }
         _ => {}
     }

@@ -70,6 +70,7 @@ pub(crate) struct To {
     pub(crate) weight: u32,
     pub(crate) authority: String,
     /// Whether the cluster exists, and the DestinationRule that it is made by.
+    #[expect(clippy::option_option, reason = "a cluster may be missing, and so may its rule")]
     pub(crate) known: Option<Option<String>>,
 }
 

@@ -51,7 +51,7 @@ fn the_proxy_does_what_the_evaluator_says() {
                     done += 1;
                 }
                 Ok(None) => unanswerable += 1,
-                Err(_) => panic!("{}", report(seed, rules, proxy, request)),
+                Err(first) => panic!("{}\nat first: {first:#?}", report(seed, rules, proxy, request)),
             }
         }
         seed += 1;

@@ -203,7 +203,8 @@ async fn observe(
             .requests
             .iter()
             .enumerate()
-            .filter_map(|(number, request)| request.is_logged().then(|| id(*row, number, attempt)))
+            .filter(|(_, request)| request.is_logged())
+            .map(|(number, _)| id(*row, number, attempt))
     });
     let wanted: usize = logged_requests
         .filter_map(|id| answers.get(&id).filter(|answers| answers.error.is_none()))
