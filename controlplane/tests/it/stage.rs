@@ -167,7 +167,11 @@ impl Proxy {
             request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
         let responses =
-            AggregatedDiscoveryServiceClient::new(channel).delta_aggregated_resources(request).await?;
+            // As much as proxies take.
+            AggregatedDiscoveryServiceClient::new(channel)
+                .max_decoding_message_size(128 << 20)
+                .delta_aggregated_resources(request)
+                .await?;
         Ok(Self { requests, responses: responses.into_inner() })
     }
 
