@@ -143,8 +143,9 @@ pub fn unknown(format: &str) -> Vec<&str> {
     found
 }
 
-/// Where an operator's closing percent sign is: arguments in parentheses may have some of their own.
-fn end_of(text: &str) -> Option<usize> {
+/// Where an operator's closing percent sign is: arguments in parentheses, such as the format of a time, may have some of
+/// their own.
+pub fn end_of(text: &str) -> Option<usize> {
     let mut depth = 0_u32;
     text.char_indices().find_map(|(at, letter)| {
         match letter {

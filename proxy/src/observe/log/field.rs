@@ -1,7 +1,9 @@
 //! One operator by itself, for header values.
 
+use xds::operators::end_of;
+
 use super::format::write_value;
-use super::operator::{BadFormat, Operator, end_of, operator};
+use super::operator::{BadFormat, Operator, operator};
 use crate::request::outcome::Outcome;
 
 /// What stands between two percent signs.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderName;
+use xds::operators::end_of;
 
 use super::time::TimeFormat;
 
@@ -138,20 +139,6 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, BadFormat> {
         parts.push(Part::Text(literal.into()));
     }
     Ok(parts)
-}
-
-/// Where the operator's closing `%` is. A time format in parentheses has some of its own.
-pub(super) fn end_of(text: &str) -> Option<usize> {
-    let mut depth = 0_u32;
-    text.char_indices().find_map(|(at, letter)| {
-        match letter {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            '%' if depth == 0 => return Some(at),
-            _ => {}
-        }
-        None
-    })
 }
 
 pub(super) fn operator(text: &str) -> Result<(Operator, Option<usize>), BadFormat> {
