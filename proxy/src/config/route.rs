@@ -155,10 +155,6 @@ fn route(value: &pb::Route, inherited: &Inherited) -> Result<Route> {
         headers::response(&value.response_headers_to_add, &value.response_headers_to_remove)?;
     route.fault = own.fault;
     route.cors = cors;
-    route.operation = match &value.decorator {
-        Some(decorator) => super::filter_config::header_value(&decorator.operation).field("decorator")?,
-        None => None,
-    };
     route.origin = origin(value.metadata.as_ref(), &inherited.texts);
     Ok(route)
 }
@@ -183,7 +179,7 @@ fn path(value: &pb::RouteMatch) -> Result<PathCondition> {
     Ok(PathCondition { path, ignore_case })
 }
 
-fn conditions(value: &pb::RouteMatch) -> Result<Conditions> {
+fn conditions(value: &pb::RouteMatch) -> Result<Option<Box<Conditions>>> {
     let unsupported = [
         ("cookies", value.cookies.is_empty()),
         ("tls_context", value.tls_context.is_none()),
@@ -193,13 +189,14 @@ fn conditions(value: &pb::RouteMatch) -> Result<Conditions> {
         return Err(ConfigError::unsupported(format!("a condition on {field}")));
     }
     let share = value.runtime_fraction.as_ref().map(|share| runtime_fraction(Some(share)));
-    Ok(Conditions {
+    let conditions = Conditions {
         headers: each("headers", &value.headers, matcher::header)?,
         query: each("query_parameters", &value.query_parameters, matcher::query)?,
         claims: each("dynamic_metadata", &value.dynamic_metadata, claim::claim)?,
         grpc: value.grpc.is_some(),
         share: share.transpose().field("runtime_fraction")?,
-    })
+    };
+    Ok((!conditions.is_empty()).then(|| Box::new(conditions)))
 }
 
 /// Which object of the user's a resource comes from, as the control plane writes it into the metadata.

@@ -25,8 +25,8 @@ pub(super) fn forward(value: &pb::RouteAction, inherited: &Inherited) -> Result<
     refuse_unsupported(value)?;
     let mut forward = Forward::to(destination(value, &inherited.texts)?);
     forward.not_found_status = not_found(value.cluster_not_found_response_code)?;
-    forward.rewrite = rewrite(value)?;
-    forward.host_rewrite = host_rewrite(value)?;
+    forward.rewrite = rewrite(value)?.map(Box::new);
+    forward.host_rewrite = host_rewrite(value)?.map(Box::new);
     forward.append_forwarded_host = value.append_x_forwarded_host;
     forward.timeout = super::value::timeout("timeout", value.timeout.as_ref(), Some(DEFAULT_TIMEOUT))?;
     forward.idle_timeout = optional_duration("idle_timeout", value.idle_timeout.as_ref())?;
@@ -35,19 +35,20 @@ pub(super) fn forward(value: &pb::RouteAction, inherited: &Inherited) -> Result<
         Some(policy) => retry::policy(policy).field("retry_policy")?,
         None => None,
     };
-    forward.hash = each("hash_policy", &value.hash_policy, hash)?;
+    forward.hash = each("hash_policy", &value.hash_policy, hash)?.into();
     let mirrors = if value.request_mirror_policies.is_empty() {
         &inherited.mirrors
     } else {
         &value.request_mirror_policies
     };
-    forward.mirrors = each("request_mirror_policies", mirrors, mirror)?;
-    for upgrade in &value.upgrade_configs {
+    forward.mirrors = each("request_mirror_policies", mirrors, mirror)?.into();
+    let upgrades = value.upgrade_configs.iter().map(|upgrade| {
         let enabled = upgrade.enabled.as_ref().is_none_or(|enabled| enabled.value);
         let name = upgrade.upgrade_type.to_ascii_lowercase();
         forward.connect |= name == "connect" && enabled && upgrade.connect_config.is_some();
-        forward.upgrades.push((name.into(), enabled));
-    }
+        (name.into(), enabled)
+    });
+    forward.upgrades = upgrades.collect();
     Ok(Action::Forward(Box::new(forward)))
 }
 
@@ -99,7 +100,7 @@ fn weighted_target(value: &pb::weighted_cluster::ClusterWeight, texts: &Texts) -
     target.response_headers =
         headers::response(&value.response_headers_to_add, &value.response_headers_to_remove)?;
     target.host_rewrite = match &value.host_rewrite_specifier {
-        Some(Pb::HostRewriteLiteral(host)) => header_value(host).field("host_rewrite_literal")?,
+        Some(Pb::HostRewriteLiteral(host)) => header_value(host).field("host_rewrite_literal")?.map(Box::new),
         None => None,
     };
     // A weight that isn't given is 1 in Envoy.

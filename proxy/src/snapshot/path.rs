@@ -63,21 +63,29 @@ impl PathCondition {
 
 type Positions = SmallVec<[u32; 2]>;
 
+type Exact = HashMap<Box<str>, Positions, foldhash::fast::RandomState>;
+
 /// The index.
 #[derive(Debug, Default)]
 pub struct PathIndex {
     any: Positions,
-    connect: Positions,
-    exact: HashMap<Box<str>, Positions>,
+    exact: Exact,
     prefix: Tree,
-    folded: Option<Box<Folded>>,
-    regexes: Option<Box<Regexes>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// Conditions that few virtual hosts have.
+#[derive(Debug, Default)]
+struct Rare {
+    connect: Positions,
+    folded: Option<Folded>,
+    regexes: Option<Regexes>,
 }
 
 /// Conditions for which case doesn't count, in lower case.
 #[derive(Debug, Default)]
 struct Folded {
-    exact: HashMap<Box<str>, Positions>,
+    exact: Exact,
     prefix: Tree,
 }
 
@@ -97,9 +105,9 @@ impl PathIndex {
             let fold = condition.ignore_case;
             match &condition.path {
                 PathMatch::Any => index.any.push(position),
-                PathMatch::Connect => index.connect.push(position),
+                PathMatch::Connect => index.rare().connect.push(position),
                 PathMatch::Exact(path) if fold => {
-                    let exact = &mut index.folded.get_or_insert_default().exact;
+                    let exact = &mut index.folded().exact;
                     exact.entry(path.to_ascii_lowercase().into()).or_default().push(position);
                 }
                 PathMatch::Exact(path) => index.exact.entry(path.clone()).or_default().push(position),
@@ -109,8 +117,7 @@ impl PathIndex {
                         at_boundary: matches!(condition.path, PathMatch::PathSeparatedPrefix(_)),
                     };
                     if fold {
-                        let folded = index.folded.get_or_insert_default();
-                        folded.prefix.insert(path.to_ascii_lowercase().as_bytes(), entry);
+                        index.folded().prefix.insert(path.to_ascii_lowercase().as_bytes(), entry);
                     } else {
                         index.prefix.insert(path.as_bytes(), entry);
                     }
@@ -129,13 +136,21 @@ impl PathIndex {
                 .dfa_size_limit(4 << 20)
                 .build()
                 .map_err(|source| BadRegex { pattern: patterns.join(" | "), source: Box::new(source) })?;
-            index.regexes = Some(Box::new(Regexes { set, positions: pattern_positions }));
+            index.rare().regexes = Some(Regexes { set, positions: pattern_positions });
         }
         index.prefix.trim();
-        if let Some(folded) = &mut index.folded {
+        if let Some(folded) = index.rare.as_mut().and_then(|rare| rare.folded.as_mut()) {
             folded.prefix.trim();
         }
         Ok(index)
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn folded(&mut self) -> &mut Folded {
+        self.rare().folded.get_or_insert_default()
     }
 
     /// The lowest position whose path condition holds and that `accept` takes.
@@ -146,7 +161,8 @@ impl PathIndex {
             found.add(positions);
         }
         self.prefix.walk(path.as_bytes(), |entry| found.push(entry.position));
-        if let Some(folded) = &self.folded {
+        let rare = self.rare.as_deref();
+        if let Some(folded) = rare.and_then(|rare| rare.folded.as_ref()) {
             let path = path.to_ascii_lowercase();
             if let Some(positions) = folded.exact.get(&*path) {
                 found.add(positions);
@@ -154,7 +170,7 @@ impl PathIndex {
             folded.prefix.walk(path.as_bytes(), |entry| found.push(entry.position));
         }
         let positions = found.sorted();
-        let Some(regexes) = &self.regexes else {
+        let Some(regexes) = rare.and_then(|rare| rare.regexes.as_ref()) else {
             return positions.iter().map(|&position| position as usize).find(|&position| accept(position));
         };
         // The set is asked only if a regular expression could come before the answer found without it.
@@ -175,7 +191,7 @@ impl PathIndex {
     /// The lowest position of a condition for `CONNECT` that `accept` takes.
     pub fn first_connect(&self, mut accept: impl FnMut(usize) -> bool) -> Option<usize> {
         let mut found = Candidates::default();
-        found.add(&self.connect);
+        found.add(&self.rare.as_deref()?.connect);
         found.sorted().iter().map(|&position| position as usize).find(|&position| accept(position))
     }
 }

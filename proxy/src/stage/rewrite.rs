@@ -21,11 +21,11 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Applies the rewrites of a route, and of the target it picked.
 pub fn apply(route: &Route, forward: &Forward, target: Option<&Target>, head: &mut Head) {
     let tell = forward.append_forwarded_host;
-    if let Some(host) = target.and_then(|target| target.host_rewrite.as_ref()) {
+    if let Some(host) = target.and_then(|target| target.host_rewrite.as_deref()) {
         set_authority(head, text(Some(host)), tell);
     }
     // The route's word counts more than that of the target it picked, and only it tells the server the old one.
-    if let Some(host) = forward.host_rewrite.as_ref().and_then(|rewrite| new_host(rewrite, head)) {
+    if let Some(host) = forward.host_rewrite.as_deref().and_then(|rewrite| new_host(rewrite, head)) {
         rewrite_authority(head, &host, tell);
     }
     if let Some(rewrite) = &forward.rewrite
@@ -40,7 +40,7 @@ pub fn apply(route: &Route, forward: &Forward, target: Option<&Target>, head: &m
 
 /// Gives the request the name of the endpoint that was picked, for [`HostRewrite::Auto`].
 pub fn apply_endpoint_name(forward: &Forward, name: Option<&str>, head: &mut Head) {
-    if let (Some(HostRewrite::Auto), Some(name)) = (&forward.host_rewrite, name) {
+    if let (Some(HostRewrite::Auto), Some(name)) = (forward.host_rewrite.as_deref(), name) {
         rewrite_authority(head, name, forward.append_forwarded_host);
     }
 }

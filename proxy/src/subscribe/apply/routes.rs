@@ -1,6 +1,6 @@
 //! Route tables, and the virtual hosts that come one by one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::route::v3 as pb;
@@ -17,8 +17,8 @@ use crate::snapshot::route::{Action, BadRoutes, Destination, RouteTable, Virtual
 pub(super) struct TableEntry {
     /// The table with all of its virtual hosts.
     pub(super) table: Arc<RouteTable>,
-    /// Virtual hosts that came one by one; empty where they don't.
-    hosts: HashMap<Arc<str>, Arc<VirtualHost>>,
+    /// Those that are written in it; the others came one by one.
+    written: HashSet<Arc<str>>,
     by_virtual_host: bool,
     /// Virtual hosts have come.
     pub(super) filled: bool,
@@ -41,11 +41,17 @@ impl Applier {
         check_name(changed, &message.name)?;
         let compiled = config::route_table(&message).map_err(|error| reject(&changed.name, error))?;
         let name: Arc<str> = message.name.as_str().into();
+        let mut written: HashSet<_> = compiled.table.hosts().map(|host| host.name.clone()).collect();
         let old = self.tables.remove(&name);
         let entry = match old {
             Some(old) if compiled.by_virtual_host && old.by_virtual_host => {
-                match compiled.table.with_hosts(old.hosts.values().cloned(), &[]) {
-                    Ok(table) => TableEntry { table: Arc::new(table), ..old },
+                match compiled.table.with_hosts(old.arrived().cloned(), &[]) {
+                    Ok(table) => {
+                        for host in old.arrived() {
+                            written.remove(&host.name);
+                        }
+                        TableEntry { table: Arc::new(table), written, ..old }
+                    }
                     Err(problem) => {
                         self.tables.insert(name, old);
                         return Err(reject(&changed.name, problem));
@@ -61,7 +67,7 @@ impl Applier {
                 }
                 TableEntry {
                     table: Arc::new(compiled.table),
-                    hosts: HashMap::new(),
+                    written,
                     by_virtual_host: compiled.by_virtual_host,
                     filled: !compiled.by_virtual_host,
                 }
@@ -107,8 +113,8 @@ impl Applier {
             && entry.by_virtual_host
         {
             client.unsubscribe(type_url::VIRTUAL_HOST, &virtual_host_resource(name, "*"));
-            for host in entry.hosts.keys() {
-                self.held.remove(type_url::VIRTUAL_HOST, &virtual_host_resource(name, host));
+            for host in entry.arrived() {
+                self.held.remove(type_url::VIRTUAL_HOST, &virtual_host_resource(name, &host.name));
             }
         }
     }
@@ -122,12 +128,14 @@ struct Batch {
 }
 
 impl TableEntry {
+    /// The virtual hosts that came one by one.
+    fn arrived(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
+        self.table.hosts().filter(|host| !self.written.contains(&host.name))
+    }
+
     /// Takes a batch as a whole; if a host in it doesn't fit, one by one, so that only that one is refused.
     fn take(&mut self, batch: Batch) -> Vec<Rejected> {
         self.filled = true;
-        for name in &batch.removed {
-            self.hosts.remove(name);
-        }
         let hosts: Vec<_> = batch.changed.iter().map(|(_, host)| host.clone()).collect();
         if self.replace(&hosts, &batch.removed).is_ok() {
             return Vec::new();
@@ -145,7 +153,9 @@ impl TableEntry {
 
     fn replace(&mut self, hosts: &[Arc<VirtualHost>], removed: &[Arc<str>]) -> Result<(), BadRoutes> {
         self.table = Arc::new(self.table.with_hosts(hosts.iter().cloned(), removed)?);
-        self.hosts.extend(hosts.iter().map(|host| (host.name.clone(), host.clone())));
+        for host in hosts {
+            self.written.remove(&host.name);
+        }
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! Which virtual host and route take which request.
 
-use ::http::HeaderMap;
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 use crate::snapshot::{
-    matcher::{HeaderSource, HeaderValueMatch},
+    matcher::{HeaderMatch, HeaderSource, HeaderValueMatch, QueryMatch, RequestView, StringMatch},
     path::PathMatch,
 };
 
@@ -84,7 +84,7 @@ fn route(name: &str, path: PathMatch, conditions: Conditions) -> Arc<Route> {
     Arc::new(Route {
         name: name.into(),
         path: PathCondition { path, ignore_case: false },
-        conditions,
+        conditions: Some(Box::new(conditions)),
         ..Route::new(Action::Forward(Box::new(Forward::to_cluster("c"))))
     })
 }
