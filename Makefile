@@ -6,6 +6,7 @@ CARGO ?= cargo
 ONLY ?=
 # Built at once: each on its own would have other features, and be built anew.
 BENCHED = controlplane proxy samples bench
+E2E = $${CARGO_TARGET_DIR:-target}/quick-release/e2e
 
 .PHONY: help demo demo-down test table check e2e bench images charts
 .DEFAULT_GOAL := help
@@ -14,10 +15,12 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: ## a cluster, the mesh, a Bookinfo, traffic, and a page that shows what happened
-	$(CARGO) run --quiet --profile quick-release -p trysail-e2e -- demo $(DEMO)
+	e2e/images compile
+	$(E2E) demo $(DEMO)
 
 demo-down: ## remove all of what demo made
-	$(CARGO) run --quiet --profile quick-release -p trysail-e2e -- demo-down $(DEMO)
+	e2e/images compile
+	$(E2E) demo-down $(DEMO)
 
 test: ## every unit and integration test, and the local mesh of real processes
 	scripts/tools
@@ -37,7 +40,8 @@ check: ## format, lints, dependency rules; licences and bans if cargo-deny is th
 	else echo 'licences and bans not checked: cargo install cargo-deny'; fi
 
 e2e: ## scenarios on a real cluster: KUBECONFIG's with HUB, else one started here; ONLY=name picks, CHANGES=1000 makes churn last ten minutes
-	$(CARGO) run --quiet --profile quick-release -p trysail-e2e -- run $(ONLY:%=--only %)
+	e2e/images compile
+	$(E2E) run $(ONLY:%=--only %)
 
 bench: ## side by side with a stock Envoy; writes target/bench/results.json
 	scripts/tools nginx wrk

@@ -112,15 +112,10 @@ pub(super) async fn up(why: &str) -> Result<ExitCode> {
     println!("The local mesh instead of a cluster: {why}.");
     let path = search_path();
     have_tools(&path).await?;
-    let status = tokio::process::Command::new("cargo")
-        .args(["build", "--quiet", "--profile", "quick-release"])
-        .args(["-p", "trysail-controlplane", "-p", "trysail-proxy", "-p", "trysail-samples", "--bins"])
-        .current_dir(root())
-        .status()
-        .await
-        .context("running cargo")?;
-    if !status.success() {
-        bail!("cargo build failed");
+    let images = root().join("e2e/images");
+    let status = tokio::process::Command::new(&images).arg("compile").status().await;
+    if !status.with_context(|| format!("running {}", images.display()))?.success() {
+        bail!("the binaries were not built");
     }
     let program = env::current_exe().context("finding this program")?;
     let status = tokio::process::Command::new(program).arg(LOCAL).env("PATH", path).status().await;
