@@ -15,7 +15,7 @@ use crate::outcome::{Block, Policy, RuleUsed};
 type Place = &'static str;
 
 /// The rule for a host: of the client's namespace, else of the service's, else of the root namespace. In each the most
-/// particular host counts, and of its rules one that selects the client.
+/// particular host counts, whoever its rules are for, and of its rules one that selects the client, else the last one.
 pub(crate) fn rule<'a>(
     view: &View<'a>,
     host: &str,
@@ -24,37 +24,40 @@ pub(crate) fn rule<'a>(
     let client = &*view.source.namespace;
     let root = &*view.mesh.settings.root_namespace;
     let default = &view.mesh.settings.destination_rule_export;
-    let exported = |rule: &MergedRule| rule.export_to.as_ref().unwrap_or(default).includes(client);
+    let private = |rule: &MergedRule, namespace: &str| match &rule.export_to {
+        Some(to) => *to == ExportTo::only(namespace),
+        None => *default == ExportTo::only(""),
+    };
     // A rule counts in its own namespace unless it says that it doesn't; the mesh's default has no part in that.
     let own = |rule: &MergedRule| rule.export_to.as_ref().is_none_or(|to| to.includes(client));
-    let private =
-        |rule: &MergedRule| own(rule) && rule.export_to.as_ref().is_some_and(|to| *to != ExportTo::Everyone);
-    let of_client = if client == root {
-        // Rules for all of the mesh live there; only those that are private are meant for the gateways beside them.
-        best(view, client, host, private)
-    } else {
-        best(view, client, host, own)
-    };
-    of_client
-        .map(|rule| (rule, "the client's namespace"))
-        .or_else(|| Some((best(view, service_namespace, host, exported)?, "the service's namespace")))
-        .or_else(|| Some((best(view, root, host, exported)?, "the root namespace")))
+    // Rules for all of the mesh live in the root namespace; only private ones are meant for the gateways beside them.
+    let of_client = |rule: &MergedRule| if client == root { private(rule, root) } else { own(rule) };
+    if let Some(rules) = most_particular(view, client, host, of_client) {
+        let selecting = rules.iter().find(|rule| rule.selects && view.source.labels.satisfy(&rule.selector));
+        let rule = selecting.or_else(|| rules.iter().rfind(|rule| !rule.selects))?;
+        return Some((*rule, "the client's namespace"));
+    }
+    let exported = |rule: &MergedRule| rule.export_to.as_ref().unwrap_or(default).includes(client);
+    let elsewhere = [(service_namespace, "the service's namespace"), (root, "the root namespace")];
+    elsewhere.into_iter().find_map(|(namespace, place)| {
+        let rules = most_particular(view, namespace, host, |rule| !private(rule, namespace))?;
+        Some((rules.into_iter().rfind(|rule| exported(rule))?, place))
+    })
 }
 
-fn best<'a>(
+/// The rules that count, of the most particular host that has some.
+fn most_particular<'a>(
     view: &View<'a>,
     namespace: &str,
     host: &str,
-    visible: impl Fn(&MergedRule) -> bool,
-) -> Option<&'a Arc<MergedRule>> {
+    counts: impl Fn(&MergedRule) -> bool,
+) -> Option<Vec<&'a Arc<MergedRule>>> {
     let hosts = view.mesh.destination_rules.get(namespace).filter(|_| view.mesh.discovers(namespace))?;
     let mut fitting: Vec<_> = hosts.iter().filter(|(pattern, _)| covers(pattern, host)).collect();
     fitting.sort_by_key(|(pattern, _)| (is_wildcard(pattern), std::cmp::Reverse(pattern.len())));
-    fitting.into_iter().find_map(|(_, rules)| {
-        let seen = |rule: &&Arc<MergedRule>| visible(rule) && view.source.labels.satisfy(&rule.selector);
-        let selecting = rules.iter().filter(seen).find(|rule| !rule.selector.is_empty());
-        selecting.or_else(|| rules.iter().find(seen))
-    })
+    let all =
+        fitting.into_iter().map(|(_, rules)| rules.iter().filter(|rule| counts(rule)).collect::<Vec<_>>());
+    all.into_iter().find(|rules| !rules.is_empty())
 }
 
 /// As the decision shows it.

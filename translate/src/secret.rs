@@ -16,15 +16,14 @@ use crate::resource::Resource;
 /// Secrets that DestinationRules name for this proxy: a gateway, or a workload that the rule selects.
 pub(crate) fn of_rules(context: &Context<'_>) -> Set {
     let mut wanted: BTreeSet<String> = BTreeSet::new();
-    for rule in context
-        .mesh
-        .destination_rules
-        .values()
-        .flat_map(|hosts| hosts.values())
-        .flat_map(|rules| rules.iter())
-    {
-        let selects = context.view.labels.satisfy(&rule.selector);
-        if !selects || (rule.selector.is_empty() && !context.is_gateway()) {
+    let all = context.mesh.destination_rules.iter();
+    let rules = all.flat_map(|(namespace, hosts)| {
+        hosts.values().flat_map(|rules| rules.iter()).map(move |rule| (namespace, rule))
+    });
+    for (namespace, rule) in rules {
+        let view = context.view;
+        let selects = rule.selects && *namespace == view.namespace && view.labels.satisfy(&rule.selector);
+        if !selects && (rule.selects || !context.is_gateway()) {
             continue;
         }
         let subsets = rule.subsets.iter().filter_map(|subset| subset.traffic_policy.as_ref());

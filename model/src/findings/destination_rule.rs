@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use super::FindingKind::{Conflict, Empty, Ignored, Misplaced, UnresolvedReference};
 use super::list::{At, List};
-use super::{hosts, mutual_tls, places};
+use super::{hosts, mutual_tls, places, twins};
 use crate::config::DestinationRule;
 use crate::mesh::{Mesh, of_namespace};
-use crate::value::{Labels, NamespacedName, Service, host_candidates, host_matches, is_wildcard};
+use crate::value::{ExportTo, Labels, NamespacedName, Service, host_candidates, host_matches, is_wildcard};
 
 pub(super) fn look(mesh: &Mesh, rule: &DestinationRule, list: &mut List) {
     let namespace = &rule.meta.name.namespace;
     let at = At::spec();
     let service = host(mesh, rule, &at.field("host"), list);
-    twins(mesh, rule, list);
+    twins::look(mesh, rule, list);
     narrower(mesh, rule, &at.field("host"), list);
     if let Some(service) = service {
         place(mesh, rule, service, &at.field("host"), list);
@@ -21,6 +21,7 @@ pub(super) fn look(mesh: &Mesh, rule: &DestinationRule, list: &mut List) {
         mutual_tls::look(mesh, rule, service, list);
     }
     subsets(mesh, rule, service, list);
+    twins::selecting(mesh, rule, service.map(|service| &**service), list);
     places::selects(mesh, namespace, &rule.selector, &at.field("workloadSelector"), list);
     places::exports(mesh, rule.export_to.as_ref(), list);
 }
@@ -53,73 +54,23 @@ fn host<'m>(mesh: &'m Mesh, rule: &DestinationRule, at: &At, list: &mut List) ->
     None
 }
 
-/// Rules of the namespace for the same host. Subsets add up; of everything else the oldest object's counts.
-fn twins(mesh: &Mesh, rule: &DestinationRule, list: &mut List) {
-    let key = (rule.meta.name.namespace.clone(), rule.host.clone());
-    let age = rule.meta.age_order();
-    let all = mesh.written.rules_of.get(&key).into_iter().flat_map(|all| all.iter());
-    for other in all.filter(|other| other.meta.name != rule.meta.name) {
-        let (name, older) = (&other.meta.name, other.meta.age_order() < age);
-        let at = At::spec();
-        if other.selector != rule.selector {
-            continue;
-        }
-        if other.export_to != rule.export_to {
-            if older {
-                list.warning(
-                    Conflict,
-                    &at.field("host"),
-                    format_args!(
-                        "DestinationRule {name} for the same host is older and exported to others: clients that see \
-                         both use that one alone; make the two one rule, or give both the same exportTo to have them \
-                         merged"
-                    ),
-                );
-            }
-            continue;
-        }
-        if older && rule.policy.is_some() && other.policy.is_some() {
-            list.error(
-                Conflict,
-                &at.field("trafficPolicy"),
-                format_args!(
-                    "DestinationRule {name} for the same host is older, so its trafficPolicy counts and this one is \
-                     ignored; subsets of both are used; move the policy there"
-                ),
-            );
-        } else {
-            list.info(
-                Conflict,
-                &at.field("host"),
-                format_args!("merged with DestinationRule {name} for the same host"),
-            );
-        }
-        for (index, subset) in rule.subsets.iter().enumerate().filter(|_| older) {
-            if other.subsets.iter().any(|known| known.name == subset.name) {
-                list.error(
-                    Conflict,
-                    &at.item("subsets", index).field("name"),
-                    format_args!(
-                        "DestinationRule {name} is older and has a subset {} too, which counts; this one is ignored",
-                        subset.name
-                    ),
-                );
-            }
-        }
-    }
-}
-
 /// A wider rule of the namespace, of which nothing is inherited.
 fn narrower(mesh: &Mesh, rule: &DestinationRule, at: &At, list: &mut List) {
     let Some(hosts) = mesh.destination_rules.get(&rule.meta.name.namespace) else { return };
     let wider = host_candidates(&rule.host).filter(|candidate| **candidate != *rule.host);
     let wider = wider.filter_map(|candidate| hosts.get(candidate.as_str())).flat_map(|all| all.iter()).next();
     if let Some(wider) = wider {
+        let others = match rule.export_to {
+            Some(ExportTo::Namespaces(_)) if !rule.selects => {
+                ", not even by clients that this one is not exported to"
+            }
+            _ => "",
+        };
         list.info(
             Conflict,
             at,
             format_args!(
-                "DestinationRule {} is for {}; of it nothing is used for {}",
+                "DestinationRule {} is for {}; of it nothing is used for {}{others}",
                 places::source(wider),
                 wider.host,
                 rule.host

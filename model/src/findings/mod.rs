@@ -12,6 +12,7 @@ mod list;
 mod mutual_tls;
 mod places;
 mod services;
+mod twins;
 mod virtual_service;
 mod workloads;
 

@@ -204,6 +204,55 @@ fn destination_rules_of_one_host_are_merged_and_looked_up_by_client_service_and_
 }
 
 #[test]
+fn the_most_specific_host_has_the_say_even_for_those_that_its_rules_are_not_for() {
+    let rule = |namespace: &str, name: &str, export_to: Value, app: Option<&str>| {
+        let host = match name {
+            "wide" => "*.shop.svc.cluster.local",
+            _ => "reviews.shop.svc.cluster.local",
+        };
+        let selector = app.map(|app| json!({"matchLabels": {"app": app}}));
+        let spec = json!({"host": host, "exportTo": export_to, "workloadSelector": selector});
+        networking("DestinationRule", namespace, name, spec)
+    };
+    let all = || json!([]);
+    let own = || rule("shop", "own", json!(["."]), None);
+    let to_bank = || rule("shop", "narrow", json!(["bank"]), None);
+    let wide = |namespace| rule(namespace, "wide", all(), None);
+    let some = |namespace, app| rule(namespace, "some", all(), Some(app));
+    // The client has `app: a`.
+    for (rules, client, expected) in [
+        (vec![wide("shop"), to_bank()], "other", None),
+        (vec![wide("shop"), to_bank()], "bank", Some("shop/narrow")),
+        (vec![wide("shop"), to_bank(), wide("istio-system")], "other", Some("istio-system/wide")),
+        (vec![wide("shop"), own()], "other", Some("shop/wide")),
+        (vec![wide("shop"), own()], "shop", Some("shop/own")),
+        (vec![wide("shop"), to_bank()], "shop", Some("shop/wide")),
+        (vec![wide("shop"), rule("shop", "never", json!(["~"]), None)], "other", None),
+        (vec![some("shop", "a"), wide("shop")], "other", Some("shop/wide")),
+        (vec![some("shop", "a"), wide("shop")], "shop", Some("shop/some")),
+        (vec![some("shop", "b"), wide("shop")], "shop", None),
+        (vec![some("other", "b"), wide("shop")], "other", None),
+        (vec![some("other", "a"), wide("shop")], "other", Some("other/some")),
+        (vec![some("other", "b"), rule("other", "d", all(), None), wide("shop")], "other", Some("other/d")),
+        (vec![some("istio-system", "a"), wide("istio-system")], "other", Some("istio-system/wide")),
+        (vec![some("istio-system", "a"), wide("shop")], "istio-system", Some("istio-system/some")),
+        (vec![some("istio-system", "b"), wide("shop")], "istio-system", None),
+        (vec![rule("istio-system", "d", all(), None), wide("shop")], "istio-system", Some("shop/wide")),
+        (
+            vec![rule("istio-system", "d", json!(["."]), None), wide("shop")],
+            "istio-system",
+            Some("istio-system/d"),
+        ),
+    ] {
+        let mesh = store(rules.clone()).mesh();
+        let labels = Labels::new([("app", "a")]);
+        let found = mesh.destination_rule(client, &labels, "reviews.shop.svc.cluster.local", "shop");
+        let found = found.map(|rule| rule.sources[0].to_string());
+        assert_eq!(found.as_deref(), expected, "{client}: {rules:?}");
+    }
+}
+
+#[test]
 fn peer_authentication_goes_by_port_workload_namespace_mesh() {
     let policy = |namespace: &str, name: &str, spec: Value| {
         istio("PeerAuthentication", "security", namespace, name, spec)

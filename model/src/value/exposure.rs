@@ -38,6 +38,30 @@ impl ExportTo {
         Some(if namespaces.is_empty() { Self::Nobody } else { Self::Namespaces(namespaces) })
     }
 
+    /// One namespace alone.
+    pub fn only(namespace: &str) -> Self {
+        Self::Namespaces(BTreeSet::from([intern(namespace)]))
+    }
+
+    /// Whether a namespace alone sees the object.
+    pub fn is_only(&self, namespace: &str) -> bool {
+        matches!(self, Self::Namespaces(own) if own.len() == 1 && own.contains(namespace))
+    }
+
+    /// Whether some namespace sees both of two objects.
+    pub fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nobody, _) | (_, Self::Nobody) => false,
+            (Self::Everyone, _) | (_, Self::Everyone) => true,
+            (Self::Namespaces(own), Self::Namespaces(other)) => !own.is_disjoint(other),
+        }
+    }
+
+    /// Whether it lists every namespace that another lists. `*` and `~` are no lists.
+    pub fn lists_all_of(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Namespaces(own), Self::Namespaces(other)) if own.is_superset(other))
+    }
+
     /// Whether a namespace sees the object.
     pub fn includes(&self, namespace: &str) -> bool {
         match self {
@@ -66,5 +90,18 @@ mod tests {
             assert_eq!(parsed.includes(namespace), expected, "{entries:?} {namespace}");
         }
         assert_eq!(ExportTo::parse::<&str>(&[], "own"), None);
+    }
+
+    #[test]
+    fn only_lists_are_compared() {
+        let to = |entries: &[&str]| ExportTo::parse(entries, "own").unwrap();
+        assert!(to(&[".", "a"]).lists_all_of(&ExportTo::only("own")));
+        assert!(to(&["."]).is_only("own") && !to(&[".", "a"]).is_only("own") && !to(&["*"]).is_only("own"));
+        assert!(to(&["a"]).lists_all_of(&to(&["a"])));
+        assert!(to(&["a", "b"]).meets(&to(&["b"])) && to(&["*"]).meets(&to(&["a"])));
+        assert!(!to(&["a"]).meets(&to(&["b"])) && !to(&["*"]).meets(&to(&["~"])));
+        for (wide, narrow) in [(&["a"][..], &["a", "b"][..]), (&["*"], &["a"]), (&["a"], &["~"])] {
+            assert!(!to(wide).lists_all_of(&to(narrow)), "{wide:?} {narrow:?}");
+        }
     }
 }

@@ -176,7 +176,7 @@ fn build(
     }
     load_balancer::apply(policy.load_balancer, &locality, &mut cluster);
     if shape == Shape::Usual {
-        let selected = rule.is_some_and(|rule| !rule.selector.is_empty());
+        let selected = rule.is_some_and(|rule| rule.selects);
         let (protocol, sni) = (port.protocol, name.sni());
         let peer = tls::Peer { context: *context, service, endpoints, protocol, sni, selected };
         tls::apply(policy.tls, &peer, &mut cluster, &mut options);

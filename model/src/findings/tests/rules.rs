@@ -49,19 +49,65 @@ fn of_several_rules_for_a_host_the_oldest_policy_and_subset_count() {
         &first,
         &[(Conflict, Info, "spec.host", "merged with DestinationRule shop/second")],
     );
-    let mut private = later(rule("second", "v2"));
-    private["spec"]["exportTo"] = json!(["."]);
-    beside(
-        from_ref(&first),
-        &private,
-        &[(Conflict, Warning, "spec.host", "shop/first for the same host is older and exported to others")],
-    );
     let wide = istio("DestinationRule", "wide", json!({"host": "*.shop.svc.cluster.local"}));
     beside(
         &[wide],
         &first,
         &[(Conflict, Info, "spec.host", "DestinationRule shop/wide is for *.shop.svc.cluster.local")],
     );
+}
+
+#[test]
+fn rules_that_are_exported_otherwise_are_not_merged() {
+    let rule = |name: &str, export_to: Value| {
+        istio("DestinationRule", name, json!({"host": "reviews", "exportTo": export_to}))
+    };
+    let alone = "shop/second for the same host is younger and exported to others";
+    for (first, second, expected) in [
+        (json!([]), json!(["."]), Some((Warning, alone))),
+        (json!(["shop", "store"]), json!(["store"]), Some((Warning, alone))),
+        (
+            json!(["store"]),
+            json!(["shop", "store"]),
+            Some((Info, "shop/second for the same host, exported to more")),
+        ),
+        (json!(["store"]), json!(["bank"]), None),
+    ] {
+        let mut second = later(rule("second", second));
+        let expected = expected.map(|(severity, message)| (Conflict, severity, "spec.host", message));
+        beside(from_ref(&second), &rule("first", first.clone()), expected.as_slice());
+        second["spec"]["workloadSelector"] = json!({"matchLabels": {"app": "reviews"}});
+        second["spec"]["exportTo"] = json!([]);
+        let own = first.as_array().unwrap().contains(&json!("shop"));
+        let said = if own {
+            "shop/first for the same host is merged in"
+        } else {
+            "use nothing of DestinationRule shop/first"
+        };
+        beside(&[rule("first", first)], &second, &[(Conflict, Info, "spec.host", said)]);
+    }
+}
+
+#[test]
+fn a_rule_for_certain_workloads_may_take_a_rule_from_others() {
+    let some = istio(
+        "DestinationRule",
+        "store/some",
+        json!({"host": "reviews.shop.svc.cluster.local", "workloadSelector": {"matchLabels": {"app": "store"}}}),
+    );
+    let mut general = istio("DestinationRule", "d", json!({"host": "reviews"}));
+    let misplaced = (Misplaced, Info, "spec.host", "only clients in namespace store use it");
+    let taken = (
+        Conflict,
+        Warning,
+        "spec.workloadSelector",
+        "use no rule for reviews.shop.svc.cluster.local, not even DestinationRule shop/d",
+    );
+    let empty =
+        (Empty, Warning, "spec.workloadSelector", "no workload of namespace store has the labels app=store");
+    beside(from_ref(&general), &some, &[misplaced, taken, empty]);
+    general["spec"]["exportTo"] = json!(["bank"]);
+    beside(&[general], &some, &[misplaced, empty]);
 }
 
 #[test]

@@ -130,16 +130,29 @@ impl Looked<'_> {
                     places::source(other)
                 ),
             ),
-            (None, Some(other)) if other.selector.is_empty() => self.list.error(
-                Misplaced,
-                at,
-                format_args!(
-                    "DestinationRule {} has the subset {subset}, but clients in namespace {namespace} look for rules \
-                     only in their own namespace, in {of} and in {}, where they are exported; move it to {of}",
-                    places::source(other),
-                    mesh.settings.root_namespace
+            (None, Some(other)) if !other.selects => match mesh.hiding_rule(namespace, host, of) {
+                Some(hiding) if !hiding.sources.contains(&other.sources[0]) => self.list.error(
+                    Misplaced,
+                    at,
+                    format_args!(
+                        "DestinationRule {} has the subset {subset}, but {} comes first for clients in namespace \
+                         {namespace}, which it is not for: {}; add a rule with the subset for them there",
+                        places::source(other),
+                        places::source(hiding),
+                        if hiding.selects { "it has a workloadSelector" } else { "it is not exported to them" }
+                    ),
                 ),
-            ),
+                _ => self.list.error(
+                    Misplaced,
+                    at,
+                    format_args!(
+                        "DestinationRule {} has the subset {subset}, but clients in namespace {namespace} look for \
+                         rules only in their own namespace, in {of} and in {}, where they are exported; move it to {of}",
+                        places::source(other),
+                        mesh.settings.root_namespace
+                    ),
+                ),
+            },
             // Only certain workloads have it, which may be all that use the route.
             (None, Some(_)) => {}
             (Some(used), None) => {
