@@ -28,8 +28,25 @@ pub(crate) fn has_rules(view: &View<'_>, service: &VirtualService) -> bool {
             .any(|case| case.meant.is_ok())
 }
 
-/// The VirtualService for a host, and all that were considered, the winner first.
-pub(crate) fn decide<'a>(view: &View<'a>, host: &str) -> (Option<&'a Arc<VirtualService>>, Vec<Considered>) {
+/// The VirtualService that comes first for a host, whether or not it has rules for the sender.
+pub(crate) fn first<'a>(view: &View<'a>, host: &str) -> Option<&'a Arc<VirtualService>> {
+    let all = view.mesh.virtual_services.values();
+    let visible = all.filter(|service| service.on_mesh && hosts::is_visible(view, service));
+    let best = visible.filter_map(|service| {
+        let fitting = service.hosts.iter().filter(|pattern| covers(pattern, host));
+        Some((fitting.map(|pattern| rank(pattern)).max()?, service))
+    });
+    best.min_by_key(|(rank, service)| (std::cmp::Reverse(*rank), service.meta.age_order()))
+        .map(|(_, service)| service)
+}
+
+/// The VirtualService for a host, and all that were considered, the winner first. What no service has counts only where
+/// the VirtualService holds.
+pub(crate) fn decide<'a>(
+    view: &View<'a>,
+    host: &str,
+    served: bool,
+) -> (Option<&'a Arc<VirtualService>>, Vec<Considered>) {
     let mut all: Vec<(&Text, &'a Arc<VirtualService>)> = Vec::new();
     for service in view.mesh.virtual_services.values() {
         let best =
@@ -39,7 +56,8 @@ pub(crate) fn decide<'a>(view: &View<'a>, host: &str) -> (Option<&'a Arc<Virtual
         all.extend(best.map(|pattern| (pattern, service)));
     }
     all.sort_by_key(|(pattern, service)| (std::cmp::Reverse(rank(pattern)), service.meta.age_order()));
-    let eligible = |service: &VirtualService| service.on_mesh && has_rules(view, service);
+    let holds = |service: &VirtualService| served || view.holds(service);
+    let eligible = |service: &VirtualService| service.on_mesh && has_rules(view, service) && holds(service);
     let winner = all.iter().find(|(_, service)| eligible(service)).copied();
     let mut considered: Vec<Considered> = all
         .iter()
@@ -49,6 +67,12 @@ pub(crate) fn decide<'a>(view: &View<'a>, host: &str) -> (Option<&'a Arc<Virtual
                 _ if !service.on_mesh => "it is for gateways only; its gateways do not name mesh".to_owned(),
                 _ if !hosts::is_visible(view, service) => unseen(view, service),
                 _ if !has_rules(view, service) => no_rules(view, service),
+                _ if !holds(service) => {
+                    let port = view.request.port;
+                    format!(
+                        "it lists no service on port {port}, so that its other hosts are routed on 80 only"
+                    )
+                }
                 Some(_) if applies && all.len() == 1 => "the only one for the host".to_owned(),
                 Some((of, _)) if applies => reason_to_win(of, &all),
                 Some((of, winner)) if rank(of) > rank(pattern) => {

@@ -215,10 +215,8 @@ impl<'a> View<'a> {
                 }
             }
         }
-        if port == 80 {
-            for (name, kind) in self.others(&host) {
-                found.push((Owner::Other(name.clone()), name.to_string(), kind));
-            }
+        for (name, kind) in self.others(&host) {
+            found.push((Owner::Other(name.clone()), name.to_string(), kind));
         }
         // A longer name is more particular; what an object calls itself counts more than what follows from it.
         let derived = |kind: Name| !matches!(kind, Name::Full | Name::Wildcard);
@@ -237,22 +235,36 @@ impl<'a> View<'a> {
         carries_http(service, port) && self.scope.sees(service, Some(port)) && self.scope.chooses(service)
     }
 
-    /// Hosts of VirtualServices that no service has on port 80, and that take a name.
+    /// Hosts of VirtualServices that no service has on the request's port, and that take a name.
     fn others(&self, host: &str) -> Vec<(Text, Name)> {
         let all = self.mesh.virtual_services.values().filter(|service| service.on_mesh);
-        let hosts = all.filter(|service| claims::has_rules(self, service)).flat_map(|service| &service.hosts);
-        hosts
+        let all = all.filter(|service| claims::has_rules(self, service) && self.holds(service));
+        all.flat_map(|service| &service.hosts)
             .filter(|pattern| &***pattern != "*" && takes(pattern, host) && !self.is_served(pattern))
             .map(|pattern| (pattern.clone(), if is_wildcard(pattern) { Name::Wildcard } else { Name::Full }))
             .collect()
     }
 
-    /// Whether a service answers to a host of a VirtualService on port 80. Who writes a wildcard means the services.
+    /// Whether a VirtualService holds on the request's port for hosts that no service has: on 80 always, elsewhere if
+    /// it says how a service there is reached.
+    pub(crate) fn holds(&self, listing: &VirtualService) -> bool {
+        let port = self.request.port;
+        let says = |service: &Service| {
+            let host = &*service.key.host;
+            let own = listing.hosts.iter().any(|written| **written == *host);
+            own || claims::first(self, host).is_some_and(|first| first.meta.name == listing.meta.name)
+        };
+        port == 80
+            || self.mesh.services.values().any(|service| self.routes_to(service, port) && says(service))
+    }
+
+    /// Whether a service has a host of a VirtualService and the request's port. Who writes a wildcard means the services.
     fn is_served(&self, pattern: &str) -> bool {
+        let port = self.request.port;
         self.mesh.services.values().any(|service| {
             let host = &*service.key.host;
             let covered = if is_wildcard(pattern) { claims::covers(pattern, host) } else { host == pattern };
-            let visible = carries_http(service, 80) && self.scope.sees(service, Some(80));
+            let visible = service.port(port).is_some() && self.scope.sees(service, Some(port));
             covered && visible && (is_wildcard(pattern) || self.scope.chooses(service))
         })
     }

@@ -155,7 +155,7 @@ fn decide(view: &View<'_>, owner: Owner<'_>, decision: &mut Decision) {
         Owner::Other(host) => host.clone(),
     };
     let place = Place::mesh(view.request.port);
-    let (winner, considered) = claims::decide(view, &host);
+    let (winner, considered) = claims::decide(view, &host, matches!(owner, Owner::Service(_)));
     decision.virtual_services = considered;
     if let Some(winner) = winner {
         let reading = cases_of(view, winner, &place);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Mesh, Protocol, Service, Text, is_wildcard};
+use model::{Mesh, Protocol, Service, Text};
 use xds::ResourceType;
 use xds::names;
 
@@ -75,9 +75,9 @@ pub(crate) fn anew(context: &Context<'_>) -> Resources {
     for (port, host) in hosts {
         insert(of_host(context, host, port, http_ports.contains(&port)));
     }
-    if http_ports.contains(&80) {
-        for host in mesh.mesh_routes.keys() {
-            insert(of_other(context, host));
+    for (port, host) in route::others(mesh) {
+        if http_ports.contains(&port) {
+            insert(of_other(context, host, port));
         }
     }
     for port in http_ports {
@@ -149,11 +149,12 @@ pub(crate) fn of_host(context: &Context<'_>, host: &str, port: u16, on_wildcard:
     set
 }
 
-/// The virtual host of a host that only a VirtualService speaks for.
-pub(crate) fn of_other(context: &Context<'_>, host: &Text) -> Set {
-    let name = names::outbound_route(80);
-    let speaks = route::is_other(context, host) && !(is_wildcard(host) && host.len() < 3);
-    let virtual_host = speaks.then(|| route::virtual_host(context, &name, Host::Other(host), 80)).flatten();
+/// The virtual host of a host that only a VirtualService speaks for on a port.
+pub(crate) fn of_other(context: &Context<'_>, host: &Text, port: u16) -> Set {
+    if !route::is_other(context, host, port) {
+        return Set::new();
+    }
+    let virtual_host = route::virtual_host(context, &names::outbound_route(port), Host::Other(host), port);
     virtual_host.map(|one| (ResourceType::VirtualHost, one)).into_iter().collect()
 }
 

@@ -43,11 +43,10 @@ fn short(host: &str, dns_domain: &str) -> Vec<String> {
     names
 }
 
-/// Whether a short name is some service's full name, or a VirtualService speaks for it as a host of its own, which it
-/// does on port 80.
+/// Whether a short name is some service's full name, or a VirtualService speaks for it as a host of its own.
 fn is_taken(context: &Context<'_>, name: &str, port: u16) -> bool {
     (context.mesh.foreign_hosts.contains_key(name) && context.scope.service(name).is_some())
-        || (port == 80 && super::sidecar::speaks(context, name))
+        || super::other::speaks(context, name, port)
 }
 
 /// Of several services with one address, the first counts.

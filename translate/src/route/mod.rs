@@ -13,6 +13,7 @@ mod hash;
 mod headers;
 mod inbound;
 mod matching;
+mod other;
 mod retry;
 mod rule;
 mod sidecar;
@@ -22,8 +23,9 @@ pub(crate) use destination::resolve;
 pub(crate) use filters::{CORS, FAULT};
 pub(crate) use hash::tcp as tcp_hash;
 pub(crate) use inbound::inbound;
+pub(crate) use other::{is_other, others, ports_beside};
 pub(crate) use rule::{Binding, depends, rules};
-pub(crate) use sidecar::{Host, is_other, virtual_host};
+pub(crate) use sidecar::{Host, virtual_host};
 
 use crate::proto::{duration, route};
 use crate::wire;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use model::config::VirtualService;
-use model::{Service, Text, is_wildcard};
+use model::{Service, Text};
 use xds::ResourceType;
 use xds::names::{self, ClusterName};
 
-use super::{Binding, Encoded, default_route, domains, encode_virtual_host, hash, rule, rules};
+use super::{Binding, Encoded, default_route, domains, encode_virtual_host, hash, other, rule, rules};
 use crate::context::Context;
 use crate::proto::route;
 use crate::resource::Resource;
@@ -31,7 +31,7 @@ impl Host<'_> {
 }
 
 /// The gateways of a sidecar, in lists of them.
-fn mesh() -> [String; 1] {
+pub(super) fn mesh() -> [String; 1] {
     ["mesh".to_owned()]
 }
 
@@ -48,10 +48,7 @@ pub(crate) fn virtual_host(
         Host::Service(service) => {
             context.mesh.virtual_services_for(&service.key.host, context.scope).collect()
         }
-        Host::Other(host) => {
-            let listed = context.mesh.mesh_routes.get(host).into_iter().flat_map(|list| list.iter());
-            listed.filter(|service| context.scope.sees_routes(service)).collect()
-        }
+        Host::Other(host) => other::listing(context, host, port).collect(),
     };
     if candidates.is_empty() && matches!(host, Host::Other(_)) {
         return None;
@@ -108,32 +105,4 @@ fn default(context: &Context<'_>, service: &Service, port: u16) -> Encoded {
         format!("{}:{port}/*", key.host),
         hash.into_iter().collect(),
     )
-}
-
-/// Hosts of VirtualServices that no service declares on port 80, where people expect such hosts to be routed.
-pub(crate) fn is_other(context: &Context<'_>, host: &str) -> bool {
-    if host == "*" {
-        return false;
-    }
-    let http_here = |service: &Service| {
-        service.port(80).is_some_and(|port| port.protocol.is_http() || port.protocol == model::Protocol::Auto)
-            && context.scope.sees(service, Some(80))
-    };
-    if is_wildcard(host) {
-        let on_port = context.mesh.services_on(80);
-        let mut services = on_port.filter_map(|key| context.mesh.services.get(key));
-        !services.any(|service| model::host_matches(host, &service.key.host) && http_here(service))
-    } else {
-        !context.scope.service(host).is_some_and(|service| http_here(service))
-    }
-}
-
-/// Whether a VirtualService that the client sees has rules for a host that no service declares.
-pub(super) fn speaks(context: &Context<'_>, host: &str) -> bool {
-    let listed = context.mesh.mesh_routes.get(host).into_iter().flat_map(|list| list.iter());
-    let mut visible = listed.filter(|service| context.scope.sees_routes(service)).peekable();
-    let binding = Binding { port: 80, tls: false, gateways: &mesh() };
-    visible.peek().is_some()
-        && is_other(context, host)
-        && visible.any(|service| !rules(context, service, &binding).is_empty())
 }

@@ -8,6 +8,7 @@ use model::{Change, Changes, Service, ServiceKey, Text, host_matches, is_wildcar
 
 use crate::context::Context;
 use crate::listener::{Unit, opaque_units_of, units_of};
+use crate::route::ports_beside;
 
 /// What a set of changes can have affected.
 #[derive(Default)]
@@ -22,6 +23,8 @@ pub(super) struct Affected {
     pub(super) listeners: BTreeSet<Unit>,
     /// Hosts whose virtual hosts may differ.
     pub(super) hosts: BTreeSet<Text>,
+    /// Ports where a host may have been routed because a VirtualService lists a service beside it.
+    pub(super) others: BTreeSet<(u16, Text)>,
     /// Anything about routes at all, for gateways.
     pub(super) routing: bool,
 }
@@ -62,6 +65,9 @@ impl Affected {
             self.listeners
                 .extend(routed_to(context, &key.host).iter().flat_map(|host| units_at(context, host)));
         }
+        for listing in changes.services.keys().flat_map(|key| speakers(context, &key.host)) {
+            self.hosts_of(context, &listing);
+        }
         self.routing |= !changes.services.is_empty();
     }
 
@@ -92,13 +98,28 @@ impl Affected {
         let narrowed = context.scope.sidecar().is_some();
         for service in changes.virtual_services.values().flat_map(Change::both) {
             self.routing = true;
-            for host in service.mesh_hosts() {
-                self.virtual_service_host(context, service, host);
+            self.hosts_of(context, service);
+            // What another lists by a wildcard may now be this one's, or no longer be.
+            for host in service.mesh_hosts().flat_map(|host| matching_hosts(context, host)) {
+                for other in speakers(context, &host) {
+                    self.hosts_of(context, &other);
+                }
             }
             if narrowed {
                 // A route that is seen lets its destinations be seen.
                 service.destinations.iter().for_each(|host| self.clusters.extend(keys_of(context, host)));
             }
+        }
+    }
+
+    /// Hosts of a VirtualService; on the ports, too, of services that it lists or has listed.
+    fn hosts_of(&mut self, context: &Context<'_>, service: &VirtualService) {
+        let mut ports = ports_beside(context.mesh, service);
+        let gone = self.old.iter().filter(|old| lists(service, &old.key.host));
+        ports.extend(gone.flat_map(|old| &old.ports).map(|port| port.number));
+        for host in service.mesh_hosts() {
+            self.virtual_service_host(context, service, host);
+            self.others.extend(ports.iter().map(|port| (*port, host.clone())));
         }
     }
 
@@ -170,6 +191,19 @@ fn routed_to(context: &Context<'_>, host: &Text) -> BTreeSet<Text> {
         .flat_map(|service| service.mesh_hosts())
         .flat_map(|host| matching_hosts(context, host).into_iter().chain([host.clone()]))
         .collect()
+}
+
+/// Whether a VirtualService lists a host among others, perhaps by a wildcard.
+fn lists(service: &VirtualService, host: &str) -> bool {
+    service.mesh_hosts().nth(1).is_some() && service.mesh_hosts().any(|written| host_matches(written, host))
+}
+
+/// VirtualServices that list a host among others, perhaps by a wildcard.
+fn speakers(context: &Context<'_>, host: &str) -> Vec<Arc<VirtualService>> {
+    let mesh = context.mesh;
+    let listed =
+        model::host_candidates(host).filter_map(|candidate| mesh.mesh_routes.get(candidate.as_str()));
+    listed.flat_map(|list| list.iter()).filter(|service| lists(service, host)).cloned().collect()
 }
 
 /// Hosts whose names or addresses a service may take or free.

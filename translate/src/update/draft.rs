@@ -97,7 +97,12 @@ impl<'a> Draft<'a> {
                 pairs.extend(service.ports.iter().map(|port| (port.number, host.clone())));
             }
             pairs.insert((80, host.clone()));
+            let listing = self.context.mesh.mesh_routes.get(host).into_iter().flat_map(|list| list.iter());
+            for port in listing.flat_map(|service| route::ports_beside(self.context.mesh, service)) {
+                pairs.insert((port, host.clone()));
+            }
         }
+        pairs.extend(affected.others.iter().cloned());
         ports.extend(pairs.iter().map(|(port, _)| *port));
         let (mut on_wildcard, mut framed) = (BTreeSet::new(), BTreeSet::new());
         for port in ports {
@@ -132,10 +137,8 @@ impl<'a> Draft<'a> {
             for key in self.context.mesh.services_on(port) {
                 set.extend(of_host(&self.context, &key.host, port, true));
             }
-            if port == 80 {
-                let hosts: Vec<Text> = self.context.mesh.mesh_routes.keys().cloned().collect();
-                set.extend(hosts.iter().flat_map(|host| of_other(&self.context, host)));
-            }
+            let others = route::others(self.context.mesh).into_iter().filter(|(of, _)| *of == port);
+            set.extend(others.flat_map(|(port, host)| of_other(&self.context, host, port)));
             framed.insert(port);
         } else {
             old.push((ResourceType::Route, name));
@@ -152,8 +155,8 @@ impl<'a> Draft<'a> {
             (ResourceType::Route, own),
         ];
         let mut set = of_host(&self.context, host, port, on_wildcard);
-        if port == 80 && on_wildcard && self.context.mesh.mesh_routes.contains_key(host) {
-            set.extend(of_other(&self.context, host));
+        if on_wildcard && self.context.mesh.mesh_routes.contains_key(host) {
+            set.extend(of_other(&self.context, host, port));
         }
         let before = self.changed.len();
         self.replace(old, set);

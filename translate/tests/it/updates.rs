@@ -155,6 +155,14 @@ spec:
   http: [{match: [{sourceLabels: {app: ratings}}], route: [{destination: {host: ratings}}]}]
   tcp: [{route: [{destination: {host: db}}]}]
 ";
+    let beside = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: beside, namespace: shop}
+spec:
+  hosts: [outside.example.com, ratings.shop, near.example.com, db]
+  http: [{route: [{destination: {host: reviews}}]}]
+";
     let sidecar = "
 apiVersion: networking.istio.io/v1
 kind: Sidecar
@@ -167,7 +175,7 @@ kind: Gateway
 metadata: {name: g, namespace: shop}
 spec: {selector: {app: ratings}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}
 ";
-    let all = [RULES, POLICY, service, entry, wild, sidecar, gateway];
+    let all = [RULES, POLICY, service, entry, wild, beside, sidecar, gateway];
     let rigs: [fn(&[&str]) -> Rig; 3] = [Rig::trysail, Rig::sidecar, Rig::gateway];
     for rig in rigs {
         for turn in 0..all.len() {
@@ -184,6 +192,44 @@ spec: {selector: {app: ratings}, servers: [{port: {number: 80, name: http, proto
             assert!(left.is_empty(), "what comes and goes leaves nothing: {:?}", names(&left));
         }
     }
+}
+
+#[test]
+fn a_host_is_routed_on_the_ports_of_the_services_beside_it() {
+    let service = |port: u16| {
+        format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: new, namespace: shop}}, \
+             spec: {{clusterIP: 10.0.0.9, ports: [{{port: {port}, name: http}}]}}}}"
+        )
+    };
+    let rules = |hosts: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: near, namespace: shop}}, \
+             spec: {{hosts: [{hosts}], http: [{{directResponse: {{status: 418}}}}]}}}}"
+        )
+    };
+    let near = |port: u16| format!("vhds {port}/near.example.com:{port}");
+    let of_near = |delta: &Delta| {
+        names(delta)
+            .into_iter()
+            .filter(|name| name.contains("vhds") && name.contains("near"))
+            .collect::<Vec<_>>()
+    };
+    let (both, alone) = (rules("new, near.example.com"), rules("near.example.com"));
+    let mut rig = Rig::trysail(&[BOOKINFO]);
+    assert_eq!(of_near(&rig.apply(&both)), [format!("+{}", near(80))]);
+    assert_eq!(of_near(&rig.apply(&service(9080))), [format!("+{}", near(9080))]);
+    let moved = of_near(&rig.apply(&service(9081)));
+    assert_eq!(moved, [format!("+{}", near(9081)), format!("-{}", near(9080))]);
+    assert_eq!(of_near(&rig.apply(&alone)), [format!("-{}", near(9081))]);
+    assert_eq!(of_near(&rig.apply(&both)), [format!("+{}", near(9081))]);
+    assert_eq!(of_near(&rig.delete(&service(9081))), [format!("-{}", near(9081))]);
+    // Whoever writes a wildcard means the services that nobody else speaks for.
+    assert_eq!(of_near(&rig.apply(&rules("'*.shop.svc.cluster.local', near.example.com"))).len(), 1);
+    assert!(of_near(&rig.apply(&service(9081))).contains(&format!("+{}", near(9081))));
+    let own = both.replace("{name: near,", "{name: own,").replace(", near.example.com", "");
+    assert_eq!(of_near(&rig.apply(&own)), [format!("-{}", near(9081))]);
+    assert_eq!(of_near(&rig.delete(&own)), [format!("+{}", near(9081))]);
 }
 
 #[test]
