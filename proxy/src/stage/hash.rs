@@ -47,12 +47,11 @@ pub fn of(policies: &[HashPolicy], head: &Head, client: SocketAddr, local: Socke
                 }),
             },
         };
-        let Some(value) = value else { continue };
-        hashed.hash = Some(match hashed.hash {
-            None => value,
-            Some(before) => before.rotate_left(1) ^ value,
-        });
-        if policy.terminal {
+        if let Some(value) = value {
+            hashed.hash = Some(hashed.hash.map_or(value, |before| before.rotate_left(1) ^ value));
+        }
+        // It ends the list once there is a hash, even if that comes from another policy.
+        if policy.terminal && hashed.hash.is_some() {
             break;
         }
     }
@@ -76,7 +75,8 @@ fn header_hash(headers: &HeaderMap, name: &http::HeaderName) -> Option<u64> {
         // The order of several values doesn't count.
         _ => {
             values.sort_unstable();
-            Some(xx(&values.concat()))
+            // The hash of one is the seed of the next.
+            Some(values.iter().fold(0, |seed, value| XxHash64::oneshot(seed, value)))
         }
     }
 }
@@ -139,6 +139,32 @@ mod tests {
             assert_eq!(hashed(source, &request).hash, expected);
         }
         assert_eq!(hashed(cookie, &head(&[])), Hashed::default());
+    }
+
+    #[test]
+    fn several_values_of_a_header_hash_alike_in_any_order() {
+        let by_user = |values: [&'static str; 2]| {
+            let source = HashSource::Header(HeaderName::from_static("x-user"));
+            hashed(source, &head(&values.map(|value| ("x-user", value)))).hash
+        };
+        assert_eq!(by_user(["ann", "bob"]), Some(XxHash64::oneshot(xx(b"ann"), b"bob")));
+        assert_eq!(by_user(["bob", "ann"]), by_user(["ann", "bob"]));
+    }
+
+    #[test]
+    fn a_terminal_policy_ends_the_list_once_there_is_a_hash() {
+        let policy = |source, terminal| HashPolicy { source, terminal };
+        let header = |name| HashSource::Header(HeaderName::from_static(name));
+        let policies = [
+            policy(header("x-user"), false),
+            policy(header("x-none"), true),
+            policy(HashSource::Query("user".into()), false),
+        ];
+        let hash = |head: &Head| {
+            of(&policies, head, "10.0.0.1:5".parse().unwrap(), "10.0.0.2:80".parse().unwrap()).hash
+        };
+        assert_eq!(hash(&head(&[("x-user", "bob")])), Some(xx(b"bob")), "the parameter has no part in it");
+        assert_eq!(hash(&head(&[])), Some(xx(b"ann")));
     }
 
     #[test]
