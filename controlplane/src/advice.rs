@@ -2,7 +2,7 @@
 //! does not do what it says. Status conditions say the same on the object itself.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crds::Problem;
@@ -10,6 +10,7 @@ use model::{Finding, FindingKind, Key, Mesh, Object, Severity};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::findings::{Findings, Found};
 use crate::source::Problems;
 
 /// Objects that come together are looked at together.
@@ -57,45 +58,37 @@ impl webhook::Judge for Advice {
 }
 
 /// Keeps the list of objects that do not do what they say, each told once in the log.
-pub(crate) async fn follow(advice: Advice, problems: Arc<Problems>) {
+pub(crate) async fn follow(advice: Advice, findings: Arc<Findings>, problems: Arc<Problems>) {
     // Fails only when the publisher is gone, and with it everything that could be said.
     if advice.synced.clone().wait_for(|synced| *synced).await.is_err() {
         return;
     }
-    let mut last: Option<(Arc<Mesh>, Instant)> = None;
+    let mut told: Option<Arc<Found>> = None;
     loop {
-        let mesh = advice.mesh.load_full();
-        let due = last.as_ref().is_none_or(|(before, when)| {
-            model::findings_differ(before, &mesh)
-                || (before.version != mesh.version && when.elapsed() >= REVIEW)
-        });
-        if due {
-            let looked = mesh.clone();
-            // A large mesh takes a moment, in which no stream should wait.
-            let Ok(found) = tokio::task::spawn_blocking(move || errors(&looked)).await else { return };
-            let places: Vec<_> = found.iter().map(|(place, _)| place.clone()).collect();
-            for (place, message) in found {
+        let (mesh, asked) = (advice.mesh.load_full(), findings.clone());
+        // A large mesh takes a moment, in which no stream should wait.
+        let Ok(found) = tokio::task::spawn_blocking(move || asked.of(&mesh, REVIEW)).await else { return };
+        if told.as_ref().is_none_or(|told| !Arc::ptr_eq(told, &found)) {
+            let errors: Vec<_> = found.iter().filter_map(errors).collect();
+            let places: Vec<_> = errors.iter().map(|(place, _)| place.clone()).collect();
+            for (place, message) in errors {
                 problems.note(&place, message);
             }
             problems.keep(FOUND, &places);
-            last = Some((mesh, Instant::now()));
+            told = Some(found);
         }
         tokio::time::sleep(PACE).await;
     }
 }
 
-/// Objects with errors, and these in a few words.
-fn errors(mesh: &Mesh) -> Vec<(String, String)> {
-    let error = |finding: &&Finding| finding.severity == Severity::Error;
-    let told = |(key, found): (Key, Vec<Finding>)| {
-        let errors: Vec<_> = found.iter().filter(error).collect();
-        let mut said: Vec<_> = errors.iter().take(SAID).map(ToString::to_string).collect();
-        if errors.len() > SAID {
-            said.push(format!("and {} more", errors.len() - SAID));
-        }
-        (!said.is_empty()).then(|| (format!("{FOUND}{key}"), said.join("; ")))
-    };
-    model::all_findings(mesh).filter_map(told).collect()
+/// An object with errors, and these in a few words.
+fn errors((key, found): (&Key, &Vec<Finding>)) -> Option<(String, String)> {
+    let errors: Vec<_> = found.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let mut said: Vec<_> = errors.iter().take(SAID).map(ToString::to_string).collect();
+    if errors.len() > SAID {
+        said.push(format!("and {} more", errors.len() - SAID));
+    }
+    (!said.is_empty()).then(|| (format!("{FOUND}{key}"), said.join("; ")))
 }
 
 #[cfg(test)]
@@ -163,7 +156,7 @@ mod tests {
         let broken = mesh(&[service("reviews"), route_to("revews")]);
         let advisor = advice(broken, true);
         let problems: Arc<Problems> = Arc::default();
-        let follower = tokio::spawn(follow(advisor.clone(), problems.clone()));
+        let follower = tokio::spawn(follow(advisor.clone(), Arc::default(), problems.clone()));
         let listed = async |count: usize| {
             while problems.all().len() != count {
                 tokio::time::sleep(Duration::from_millis(100)).await;

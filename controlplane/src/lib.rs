@@ -16,6 +16,7 @@ mod auth;
 mod ca;
 mod config;
 mod error;
+mod findings;
 mod ingress;
 mod mesh;
 mod monitor;

@@ -22,6 +22,7 @@ use crate::auth::{Authenticator, TokenFile, TokenReviews, Tokens};
 use crate::ca::{Authority, CaService, Validity};
 use crate::config::Options;
 use crate::error::StartError;
+use crate::findings::Findings;
 use crate::mesh::{Published, Publisher, Setup};
 use crate::monitor::{Debug, Metrics, Pages, http_router, monitoring_router};
 use crate::serve::{Patience, Port, Speaks};
@@ -133,10 +134,12 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         connections: context.connections.clone(),
         problems: base.problems.clone(),
     };
+    let findings: Arc<Findings> = Arc::default();
     let sources = status::Sources {
         objects: base.objects.clone(),
         ledger: published.ledger,
         mesh: published.mesh.clone(),
+        findings: findings.clone(),
         connections: context.connections.clone(),
     };
     let peers = status::Peers::new(sources.clone(), base.options.namespace.clone());
@@ -147,7 +150,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         validity: Validity { default: base.options.workload_ttl, max: base.options.max_workload_ttl },
         metrics: base.metrics.clone(),
     };
-    base.tasks.run(advice::follow(advice.clone(), base.problems.clone()));
+    base.tasks.run(advice::follow(advice.clone(), findings, base.problems.clone()));
     let pages = Pages {
         metrics: base.metrics.clone(),
         debug: Arc::new(debug),

@@ -2,7 +2,6 @@
 //! by the publisher, read by whoever writes status. Without Kubernetes nobody tells generations, and it stays empty.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Key, Missing, NamespacedName};
 use parking_lot::Mutex;
@@ -20,8 +19,6 @@ pub(crate) struct InForce {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     state: Mutex<Book>,
-    published: AtomicU64,
-    configured: AtomicU64,
     /// Something beyond endpoints was published.
     pub(crate) news: Notify,
 }
@@ -42,11 +39,6 @@ impl Ledger {
     /// What is known of one object.
     pub(crate) fn get(&self, key: &Key) -> Option<InForce> {
         self.state.lock().in_force.get(key).copied()
-    }
-
-    /// Counts publications, and those of more than endpoints.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.published.load(Ordering::Relaxed), self.configured.load(Ordering::Relaxed))
     }
 
     /// These generations are in the mesh that was just published; `after` is the last snapshot that was made before.
@@ -76,9 +68,7 @@ impl Ledger {
 
     /// Something was published.
     pub(super) fn turn(&self, only_endpoints: bool) {
-        self.published.fetch_add(1, Ordering::Relaxed);
         if !only_endpoints {
-            self.configured.fetch_add(1, Ordering::Relaxed);
             self.news.notify_one();
         }
     }

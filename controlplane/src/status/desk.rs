@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use crds::meta::IstioStatus;
 use jiff::Timestamp;
-use model::{Finding, Key, Kind, Mesh};
+use model::{Key, Kind, Mesh};
 
 use super::conditions::{arrived, status, urgency};
 use super::lost::is_lost;
@@ -17,6 +17,7 @@ use super::progress::Progress;
 use super::proxies::{Proxies, Watcher};
 use super::verdict::{Known, PENDING, Verdict};
 use crate::ads::Connections;
+use crate::findings::{Findings, Found};
 use crate::mesh::{Book, InForce, Ledger};
 
 /// Everything is looked at anew so often, whatever happened.
@@ -36,6 +37,7 @@ pub(crate) struct Sources {
     pub(crate) objects: Arc<Objects>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) mesh: Arc<ArcSwap<Mesh>>,
+    pub(crate) findings: Arc<Findings>,
     pub(crate) connections: Arc<Connections>,
 }
 
@@ -74,9 +76,7 @@ pub(super) struct Desk {
     sources: Sources,
     started: Instant,
     watcher: Watcher,
-    findings: HashMap<Key, Vec<Finding>>,
-    found: Option<Instant>,
-    counts: (u64, u64),
+    found: Arc<Found>,
     reviewed: Option<Instant>,
     troubled: bool,
     /// Objects that something was to be written about at the last look, written meanwhile or not.
@@ -91,7 +91,7 @@ pub(super) struct Look {
     proxies: Proxies,
     /// Whether objects that had arrived are looked at again.
     review: bool,
-    /// Whether findings may differ from those of the last look.
+    /// Whether findings may be others than at the last look.
     anew: bool,
     now: Instant,
 }
@@ -122,9 +122,7 @@ impl Desk {
             sources,
             started: now,
             watcher: Watcher::default(),
-            findings: HashMap::new(),
-            found: None,
-            counts: (0, 0),
+            found: Arc::default(),
             reviewed: None,
             troubled: false,
             wished: HashSet::new(),
@@ -135,7 +133,6 @@ impl Desk {
     pub(super) fn look(&mut self, now: Instant) -> Look {
         // The ledger before the mesh: what it says is in force is in the mesh that is read after it.
         let book = self.sources.ledger.book();
-        let counts = self.sources.ledger.counts();
         let mesh = self.sources.mesh.load_full();
         let proxies = self.watcher.look(&self.sources.connections, now);
         let objects = self.sources.objects.all();
@@ -145,15 +142,8 @@ impl Desk {
         if review {
             (self.reviewed, self.troubled) = (Some(now), troubled);
         }
-        let since = self.found.map(|at| now.duration_since(at));
-        let anew = match since {
-            None => true,
-            Some(since) => counts.1 != self.counts.1 || (counts.0 != self.counts.0 && since >= PODS),
-        };
-        if anew {
-            self.findings = model::all_findings(&mesh).collect();
-            (self.found, self.counts) = (Some(now), counts);
-        }
+        let before = std::mem::replace(&mut self.found, self.sources.findings.of(&mesh, PODS));
+        let anew = !Arc::ptr_eq(&before, &self.found);
         Look { objects, book, mesh, proxies, review, anew, now }
     }
 
@@ -176,7 +166,7 @@ impl Desk {
                 &seen.status,
                 seen.generation,
                 &verdict,
-                self.findings.get(key).map_or(&[], Vec::as_slice),
+                self.found.get(key).map_or(&[], Vec::as_slice),
                 Timestamp::now(),
             );
             if let Some(urgency) = urgency(&seen.status, &after) {
@@ -197,7 +187,7 @@ impl Desk {
             }
             progress
         });
-        let findings = self.findings.get(key).map_or(&[][..], Vec::as_slice);
+        let findings = self.found.get(key).map_or(&[][..], Vec::as_slice);
         let held = if key.kind == Kind::VirtualService { look.book.held.get(&key.name) } else { None };
         Verdict::of(&Known {
             broken: seen.broken.as_deref(),

@@ -5,7 +5,7 @@
 //! watches ──> objects (generation, status as it is)          ┐
 //! publisher ─> mesh::Ledger (which generation is in force)   │
 //! streams ──> proxies (what each has acknowledged, refused)  ├─> desk ─> verdict ─> conditions ─> write (at a pace)
-//! model::findings (conflicts, dangling references)           │
+//! findings ─> the same that the log tells of each object     │
 //! peers ────> progress among other replicas' proxies         ┘
 //! ```
 //!
