@@ -1,5 +1,6 @@
 //! Istio's kinds as values: short names resolved, selectors ready, everything else as written.
 
+pub(crate) mod access_log;
 pub(crate) mod delegate;
 mod destination_rule;
 mod gateway;
@@ -12,12 +13,13 @@ mod virtual_service;
 
 use crate::value::Meta;
 
+pub use access_log::AccessLog;
 pub use destination_rule::{DestinationRule, MergedRule};
 pub use gateway::{Gateway, ServerHost};
 pub use ingress::IngressSettings;
 pub use peer_authentication::{MutualTlsMode, PeerAuthentication};
 pub use service_entry::{ServiceEntry, WorkloadEntry};
-pub use settings::{AccessLog, OutboundMode, Settings};
+pub use settings::{OutboundMode, Settings};
 pub use sidecar::{EgressHost, EgressListener, EgressNamespace, Sidecar, SidecarPort};
 pub use virtual_service::VirtualService;
 

@@ -1,7 +1,8 @@
 //! Mesh-wide settings, with what is read most ready to use.
 
-use crds::mesh_config::{AccessLogEncoding, MeshConfig, MeshH2UpgradePolicy, MeshOutboundMode};
+use crds::mesh_config::{MeshConfig, MeshH2UpgradePolicy, MeshOutboundMode};
 
+use super::AccessLog;
 use crate::value::{ExportTo, Text, intern};
 
 /// What happens to outbound traffic to destinations that no service declares.
@@ -19,17 +20,6 @@ impl OutboundMode {
     pub fn from_name(name: &str) -> Self {
         if name == "REGISTRY_ONLY" { Self::RegistryOnly } else { Self::AllowAny }
     }
-}
-
-/// Where and how requests are logged.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AccessLog {
-    /// File.
-    pub path: Text,
-    /// Format; empty means the default.
-    pub format: Text,
-    /// One JSON object per request instead of a line of text.
-    pub json: bool,
 }
 
 /// Settings of the whole mesh.
@@ -62,16 +52,10 @@ impl Settings {
     /// From the mesh's configuration.
     pub fn new(config: MeshConfig) -> Self {
         let export = |entries: &[String]| ExportTo::parse(entries, "").unwrap_or_default();
-        let text = |written: &Option<String>| intern(written.as_deref().unwrap_or_default());
-        let access_log = config.access_log_file().map(|path| AccessLog {
-            path: intern(path),
-            format: text(&config.access_log_format),
-            json: config.access_log_encoding == Some(AccessLogEncoding::Json),
-        });
         Self {
             trust_domain: intern(config.trust_domain()),
             root_namespace: intern(config.root_namespace(DEFAULT_ROOT_NAMESPACE)),
-            access_log,
+            access_log: AccessLog::of(&config),
             outbound: match config.outbound_mode() {
                 MeshOutboundMode::RegistryOnly => OutboundMode::RegistryOnly,
                 _ => OutboundMode::AllowAny,

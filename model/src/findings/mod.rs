@@ -9,6 +9,7 @@ mod gateway;
 mod hosts;
 mod ingress;
 mod list;
+mod mesh_config;
 mod mutual_tls;
 mod places;
 mod services;
@@ -112,6 +113,7 @@ pub fn findings(mesh: &Mesh, object: &Key) -> Vec<Finding> {
         Kind::Ingress => {
             mesh.ingresses.get(name).inspect(|one| ingress::look(mesh, one, list_of));
         }
+        Kind::MeshConfig => mesh_config::look(&mesh.settings, list_of),
         Kind::Service => {
             let host = format!("{}.{}.svc.{}", name.name, name.namespace, mesh.domain);
             let declared = mesh.services.get(&ServiceKey::new(&host, &name.namespace));
@@ -180,6 +182,7 @@ pub fn all_findings(mesh: &Mesh) -> impl Iterator<Item = (Key, Vec<Finding>)> {
         name: NamespacedName { namespace: service.key.namespace.clone(), name: service.name.clone() },
     });
     services
+        .chain([Key::new(Kind::MeshConfig, "", "mesh")])
         .chain(written.virtual_services.keys().map(key(Kind::VirtualService)))
         .chain(written.destination_rules.keys().map(key(Kind::DestinationRule)))
         .chain(mesh.gateways.keys().map(key(Kind::Gateway)))

@@ -1,6 +1,7 @@
 //! Access logs, in Istio's formats unless the mesh's configuration gives one.
 
 use model::config::AccessLog;
+use prost::Message as _;
 use serde_json::{Map, Value};
 
 use crate::context::Context;
@@ -49,6 +50,7 @@ const JSON: [(&str, &str); 24] = [
 /// Field numbers of `FileAccessLog` and `SubstitutionFormatString`.
 const LOG_FORMAT: u32 = 5;
 const JSON_FORMAT: u32 = 2;
+const FORMATTERS: u32 = 6;
 
 /// Logs of requests or connections.
 pub(super) fn of_requests(context: &Context<'_>) -> Vec<accesslog::AccessLog> {
@@ -74,14 +76,15 @@ fn file(settings: &AccessLog, filter: Option<accesslog::AccessLogFilter>) -> acc
     if settings.json {
         wire::append(&mut format, JSON_FORMAT, &wire::structure(&json_format(settings)));
     } else {
-        // An operator that nobody knows would cost every listener; whoever wrote it is told where it is judged.
-        let written = !settings.format.is_empty() && xds::operators::unknown(&settings.format).is_empty();
-        let text = if written { &settings.format } else { TEXT };
+        let text = if settings.format.is_empty() { TEXT } else { &settings.format };
         let source = core::DataSource {
             specifier: Some(Specifier::InlineString(text.to_owned())),
             ..Default::default()
         };
-        wire::append(&mut format, 5, &prost::Message::encode_to_vec(&source));
+        wire::append(&mut format, 5, &source.encode_to_vec());
+    }
+    if settings.format.contains("%REQ_WITHOUT_QUERY(") {
+        wire::append(&mut format, FORMATTERS, &without_query().encode_to_vec());
     }
     wire::append(&mut config, LOG_FORMAT, &format);
     accesslog::AccessLog {
@@ -94,12 +97,22 @@ fn file(settings: &AccessLog, filter: Option<accesslog::AccessLogFilter>) -> acc
     }
 }
 
-/// The configured JSON object, or Istio's where there is none or it is broken.
+/// What an Envoy needs to know the one operator that is not built in.
+fn without_query() -> core::TypedExtensionConfig {
+    core::TypedExtensionConfig {
+        name: "envoy.formatter.req_without_query".to_owned(),
+        typed_config: Some(Any {
+            type_url: "type.googleapis.com/envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"
+                .to_owned(),
+            value: Vec::new(),
+        }),
+    }
+}
+
+/// The configured JSON object, or Istio's where there is none.
 fn json_format(settings: &AccessLog) -> Value {
     match serde_json::from_str(&settings.format) {
-        Ok(Value::Object(fields)) if xds::operators::unknown(&settings.format).is_empty() => {
-            Value::Object(fields)
-        }
+        Ok(Value::Object(fields)) => Value::Object(fields),
         _ => Value::Object(
             JSON.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect::<Map<_, _>>(),
         ),
@@ -111,6 +124,28 @@ mod tests {
     use super::*;
     use crate::proto::file_log::{FileAccessLog, file_access_log::AccessLogFormat};
     use prost::Message;
+
+    #[test]
+    fn the_operator_that_is_not_built_in_is_named_to_envoy() {
+        for (json, format) in [
+            (false, "%REQ_WITHOUT_QUERY(:PATH)%\n"),
+            (true, "{\"a\": \"%REQ_WITHOUT_QUERY(:PATH)%\"}"),
+            (false, "%REQ(:PATH)%\n"),
+        ] {
+            let settings = AccessLog { path: "/dev/stdout".into(), format: format.into(), json };
+            let Some(ConfigType::TypedConfig(any)) = file(&settings, None).config_type else {
+                panic!("typed")
+            };
+            let decoded = FileAccessLog::decode(&*any.value).unwrap();
+            let Some(AccessLogFormat::LogFormat(string)) = decoded.access_log_format else {
+                panic!("a format")
+            };
+            let named: Vec<_> = string.formatters.iter().map(|one| one.name.as_str()).collect();
+            let wanted: &[&str] =
+                if format.contains("WITHOUT") { &["envoy.formatter.req_without_query"] } else { &[] };
+            assert_eq!(named, wanted, "{format}");
+        }
+    }
 
     #[test]
     fn formats_decode_to_what_envoy_expects() {

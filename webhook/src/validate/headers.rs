@@ -1,6 +1,7 @@
 //! Names and values of headers.
 
 use crds::networking::{HeaderOperations, Headers};
+use xds::operators::{Problem, header_problems};
 
 use super::findings::{At, Findings};
 
@@ -71,35 +72,17 @@ pub(super) fn is_authority(name: &str) -> bool {
     name.eq_ignore_ascii_case(":authority") || name.eq_ignore_ascii_case("host")
 }
 
-/// A value as Envoy reads it: `%OPERATOR%`, `%OPERATOR(argument)%`, and `%%` for a percent sign.
+/// A value as Envoy reads it: `%OPERATOR%`, `%OPERATOR(argument)%`, and `%%` for a percent sign. What is no operator is
+/// warned of by the mesh's findings, because Istio accepts it.
 fn value(text: &str) -> Result<(), String> {
     if text.chars().any(|c| c.is_ascii_control() && c != '\t') {
         return Err("a header's value can't have control characters".into());
     }
-    let mut rest = text;
-    while let Some(start) = rest.find('%') {
-        rest = &rest[start + 1..];
-        rest = match rest.strip_prefix('%') {
-            Some(literal) => literal,
-            None => operator_end(rest).ok_or_else(|| {
-                format!("{text:?} has a lone %; write %% for a percent sign, %NAME% for an operator")
-            })?,
-        };
+    let lone = |problem: &Problem<'_>| matches!(problem, Problem::Lone(_));
+    match header_problems(text).into_iter().find(lone) {
+        Some(_) => Err(format!("{text:?} has a lone %; write %% for a percent sign, %NAME% for an operator")),
+        None => Ok(()),
     }
-    Ok(())
-}
-
-/// What follows the closing percent sign of an operator; arguments may contain percent signs.
-fn operator_end(text: &str) -> Option<&str> {
-    let name = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
-    if name == 0 {
-        return None;
-    }
-    let rest = &text[name..];
-    let rest =
-        if rest.starts_with('(') { &rest[rest.find(")%").or_else(|| rest.rfind(')'))? + 1..] } else { rest };
-    let end = rest.find('%')?;
-    Some(&rest[end + 1..])
 }
 
 #[cfg(test)]

@@ -8,12 +8,10 @@ use super::findings::{At, Findings};
 pub(super) fn check(install: &MeshInstall, old: Option<&Value>, found: &mut Findings) {
     let old: Option<MeshInstall> = old.and_then(|old| crds::decode(old).ok());
     let reviewed = review(install, old.as_ref());
-    let format = install.spec.mesh_config.get("accessLogFormat").and_then(Value::as_str);
-    for operator in xds::operators::unknown(format.unwrap_or_default()) {
-        let message = format!(
-            "%{operator}% is no operator of the access log, for which proxies would refuse to listen; write %% for a percent sign"
-        );
-        found.error(&At::of("spec.meshConfig.accessLogFormat"), message);
+    let setting = |name: &str| install.spec.mesh_config.get(name).and_then(Value::as_str).unwrap_or_default();
+    let json = setting("accessLogEncoding") == "JSON";
+    if let Some(problem) = xds::operators::format_problem(setting("accessLogFormat"), json) {
+        found.error(&At::of("spec.meshConfig.accessLogFormat"), problem);
     }
     for problem in reviewed.problems {
         found.error(&At::of(&problem.field), problem.message);

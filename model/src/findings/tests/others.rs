@@ -3,6 +3,25 @@ use std::slice::from_ref;
 use super::*;
 
 #[test]
+fn a_format_of_access_logs_that_proxies_refuse_is_named() {
+    let settings = |mesh: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"},
+               "data": {"mesh": mesh}})
+    };
+    let found = |mesh: &str| all_findings(&with(shop(), &[settings(mesh)]).mesh()).collect::<Vec<_>>();
+    assert_eq!(found("accessLogFormat: '%DURATION% 100%%'"), []);
+    let broken = found("accessLogFormat: '%DURATION% %NOPE%'");
+    let [(key, findings)] = &broken[..] else { panic!("{broken:?}") };
+    assert_eq!(key.to_string(), "MeshConfig mesh");
+    expect("the mesh's settings", findings, &[(Ignored, Error, "accessLogFormat", "%NOPE% is no operator")]);
+    assert!(
+        found("{accessLogFormat: '%DURATION%', accessLogEncoding: JSON}")[0].1[0]
+            .message
+            .contains("not JSON")
+    );
+}
+
+#[test]
 fn sidecars_select_workloads_and_reach_hosts_that_exist() {
     let sidecar = |name: &str, spec: Value| istio("Sidecar", name, spec);
     let reach = |host: &str| sidecar("s", json!({"egress": [{"hosts": [host]}]}));

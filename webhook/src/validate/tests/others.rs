@@ -240,6 +240,11 @@ fn mesh_installs() {
                 "spec.meshConfig.accessLogFormat",
                 "%NOPE(a)% is no operator",
             ),
+            (
+                "{meshConfig: {accessLogFormat: '%DURATION%', accessLogEncoding: JSON}}",
+                "spec.meshConfig.accessLogFormat",
+                "it is not JSON",
+            ),
         ],
     );
     warned(KIND, &[("{meshConfig: {accessLogFil: a}}", "did you mean spec.meshConfig.accessLogFile?")]);
