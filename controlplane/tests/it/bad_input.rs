@@ -127,6 +127,30 @@ fn cases() -> Vec<Bad> {
             said: &["DestinationRule shop/rule-1", "is older"],
             about: &[],
         },
+        Bad {
+            what: "a header with an operator that nobody knows",
+            yaml: istio(
+                "VirtualService",
+                "header",
+                "{hosts: [header.example.com], http: [{headers: {request: {set: {x-a: '%FOO%'}}}, route: [{destination: {host: bb}}]}]}",
+            ),
+            object: "VirtualService shop/header",
+            said: &[
+                "spec.http[0].headers.request.set[x-a]",
+                "%FOO% is no operator",
+                "write %% for a percent sign",
+            ],
+            about: &["header.example.com"],
+        },
+        Bad {
+            what: "a broken format of access logs",
+            yaml: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n\
+                   data: {mesh: \"accessLogFormat: '%NOPE%'\"}"
+                .to_owned(),
+            object: "MeshConfig mesh",
+            said: &["accessLogFormat", "%NOPE% is no operator", "the default format is used"],
+            about: &[],
+        },
     ]
 }
 

@@ -57,6 +57,10 @@ impl At {
         Self(format!("{}.{name}", self.0))
     }
 
+    pub(super) fn key(&self, map: &str, key: &str) -> Self {
+        Self(format!("{}.{map}[{key}]", self.0))
+    }
+
     pub(super) fn item(&self, list: &str, index: usize) -> Self {
         Self(format!("{}.{list}[{index}]", self.0))
     }

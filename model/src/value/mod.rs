@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod exposure;
+mod header;
 mod host;
 mod labels;
 mod meta;
@@ -12,6 +13,8 @@ mod workload;
 
 pub use endpoint::{Address, Endpoint, EndpointGroup, Endpoints};
 pub use exposure::ExportTo;
+pub(crate) use header::is_authority;
+pub use header::{header_name_problem, header_problem};
 pub(crate) use host::by_host;
 pub use host::{host_candidates, host_matches, is_wildcard, resolve_host};
 pub use labels::Labels;

@@ -42,7 +42,11 @@ fn options(
     headers: &BTreeMap<String, String>,
     action: HeaderAppendAction,
 ) -> impl Iterator<Item = HeaderValueOption> {
-    headers.iter().filter(|(name, _)| !is_internal(name)).map(move |(name, value)| HeaderValueOption {
+    // Whoever wrote what no proxy takes is told by `model::findings`.
+    let taken = headers
+        .iter()
+        .filter(|(name, value)| !is_internal(name) && model::header_problem(name, value).is_none());
+    taken.map(move |(name, value)| HeaderValueOption {
         header: Some(HeaderValue { key: name.clone(), value: value.clone(), ..Default::default() }),
         append_action: action.into(),
         ..Default::default()
@@ -50,7 +54,8 @@ fn options(
 }
 
 fn removable(names: &[String]) -> Vec<String> {
-    names.iter().filter(|name| !is_internal(name)).cloned().collect()
+    let taken = |name: &&String| !is_internal(name) && model::header_name_problem(name).is_none();
+    names.iter().filter(taken).cloned().collect()
 }
 
 /// Envoy refuses to have these changed as headers.

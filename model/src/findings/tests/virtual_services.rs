@@ -6,6 +6,38 @@ const HOST: &str = "spec.http[0].route[0].destination.host";
 const SUBSET: &str = "spec.http[0].route[0].destination.subset";
 
 #[test]
+fn header_changes_that_proxies_refuse_are_named() {
+    let mut object = istio("VirtualService", "r", to_subset("v1"));
+    object["spec"]["http"][0]["headers"] = json!({
+        "request": {"set": {"x-a": "%FOO%", "x-b": "100%% of %REQ(x)%", "host": "%FOO%"}, "add": {"a b": "c"}},
+        "response": {"add": {"x-c": "50% off"}, "remove": ["x-d", "a,b"]},
+    });
+    object["spec"]["http"][0]["route"][0]["headers"] = json!({"request": {"set": {"x-e": "%DURATION(a)%"}}});
+    let rule = json!({"host": "reviews", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]});
+    beside(
+        &[istio("DestinationRule", "r", rule)],
+        &object,
+        &[
+            (
+                Ignored,
+                Error,
+                "spec.http[0].headers.request.set[x-a]",
+                "%FOO% is no operator that proxies know; write %%",
+            ),
+            (
+                Ignored,
+                Error,
+                "spec.http[0].headers.request.add[a b]",
+                "not a header's name; this change is left out",
+            ),
+            (Ignored, Error, "spec.http[0].headers.response.add[x-c]", "lone %"),
+            (Ignored, Error, "spec.http[0].headers.response.remove[1]", "not a header's name"),
+            (Ignored, Error, "spec.http[0].route[0].headers.request.set[x-e]", "it takes no argument"),
+        ],
+    );
+}
+
+#[test]
 fn destinations_that_no_service_has_are_told_with_what_was_meant() {
     for (host, kind, message) in [
         ("revews", UnresolvedReference, "did you mean reviews.shop.svc.cluster.local?"),

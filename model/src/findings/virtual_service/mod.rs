@@ -4,6 +4,7 @@ mod bound;
 mod claims;
 mod delegates;
 mod destinations;
+mod headers;
 
 use super::list::{At, List};
 use super::{FindingKind, places};
@@ -15,6 +16,7 @@ pub(super) fn look(mesh: &Mesh, service: &VirtualService, list: &mut List) {
     bound::look(mesh, service, list);
     delegates::look(mesh, service, list);
     destinations::look(mesh, service, list);
+    headers::look(service, list);
     for problem in crds::unreachable_rules(&service.spec) {
         list.warning(FindingKind::Unreachable, &At::of(problem.field), problem.message);
     }
