@@ -9,7 +9,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use names::{PLAIN, fault, takes};
+pub use names::PLAIN;
+use names::{fault, takes};
 
 /// How much of what follows a lone percent sign is told, in letters.
 const TOLD: usize = 20;

@@ -2,7 +2,7 @@
 
 /// Operators that take no argument and no length, as Envoy 1.40 knows them.
 /// <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage#command-operators>
-pub(super) const PLAIN: [&str; 115] = [
+pub const PLAIN: [&str; 115] = [
     "ACCESS_LOG_TYPE",
     "BYTES_RECEIVED",
     "BYTES_RETRANSMITTED",
