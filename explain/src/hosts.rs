@@ -6,7 +6,6 @@ use std::sync::Arc;
 use model::config::VirtualService;
 use model::{Protocol, Registry, Service, Text, is_wildcard};
 
-use crate::claims;
 use crate::evaluator::View;
 use crate::unanswerable::Unanswerable;
 
@@ -93,7 +92,7 @@ fn host_part(authority: &str) -> String {
 }
 
 /// Whether a pattern, which may begin with a star, takes a name. The star stands for at least one character.
-fn takes(pattern: &str, name: &str) -> bool {
+pub(crate) fn takes(pattern: &str, name: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some("") => true,
         Some(rest) => name.len() > rest.len() && name.ends_with(rest),
@@ -233,40 +232,6 @@ impl<'a> View<'a> {
     /// Whether requests on a port may be for a service.
     pub(crate) fn routes_to(&self, service: &Service, port: u16) -> bool {
         carries_http(service, port) && self.scope.sees(service, Some(port)) && self.scope.chooses(service)
-    }
-
-    /// Hosts of VirtualServices that no service has on the request's port, and that take a name.
-    fn others(&self, host: &str) -> Vec<(Text, Name)> {
-        let all = self.mesh.virtual_services.values().filter(|service| service.on_mesh);
-        let all = all.filter(|service| claims::has_rules(self, service) && self.holds(service));
-        all.flat_map(|service| &service.hosts)
-            .filter(|pattern| &***pattern != "*" && takes(pattern, host) && !self.is_served(pattern))
-            .map(|pattern| (pattern.clone(), if is_wildcard(pattern) { Name::Wildcard } else { Name::Full }))
-            .collect()
-    }
-
-    /// Whether a VirtualService holds on the request's port for hosts that no service has: on 80 always, elsewhere if
-    /// it says how a service there is reached.
-    pub(crate) fn holds(&self, listing: &VirtualService) -> bool {
-        let port = self.request.port;
-        let says = |service: &Service| {
-            let host = &*service.key.host;
-            let own = listing.hosts.iter().any(|written| **written == *host);
-            own || claims::first(self, host).is_some_and(|first| first.meta.name == listing.meta.name)
-        };
-        port == 80
-            || self.mesh.services.values().any(|service| self.routes_to(service, port) && says(service))
-    }
-
-    /// Whether a service has a host of a VirtualService and the request's port. Who writes a wildcard means the services.
-    fn is_served(&self, pattern: &str) -> bool {
-        let port = self.request.port;
-        self.mesh.services.values().any(|service| {
-            let host = &*service.key.host;
-            let covered = if is_wildcard(pattern) { claims::covers(pattern, host) } else { host == pattern };
-            let visible = service.port(port).is_some() && self.scope.sees(service, Some(port));
-            covered && visible && (is_wildcard(pattern) || self.scope.chooses(service))
-        })
     }
 }
 

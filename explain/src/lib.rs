@@ -20,6 +20,7 @@ mod endpoints;
 mod evaluator;
 mod gateway;
 mod hosts;
+mod others;
 mod outcome;
 mod paths;
 mod peers;
