@@ -6,7 +6,7 @@ use super::FindingKind::{Empty, Ignored};
 use super::list::{At, List};
 use crate::config::MergedRule;
 use crate::mesh::{Mesh, of_namespace};
-use crate::value::{ExportTo, Labels, Text, host_candidates};
+use crate::value::{ExportTo, Labels, Text, host_candidates, is_exported};
 
 /// Namespaces of `exportTo` that do not exist. Where no namespace is known, as in a folder without them, all may.
 pub(super) fn exports(mesh: &Mesh, export_to: Option<&ExportTo>, list: &mut List) {
@@ -25,17 +25,21 @@ pub(super) fn exports(mesh: &Mesh, export_to: Option<&ExportTo>, list: &mut List
     }
 }
 
-/// Whether some namespace sees both of two objects, given whom each is exported to and where it is.
-pub(super) fn seen_together(one: (&ExportTo, &Text), other: (&ExportTo, &Text)) -> bool {
-    let sees = |(export_to, own): (&ExportTo, &Text), namespace: &Text| {
-        own == namespace || export_to.includes(namespace)
-    };
-    match (one.0, other.0) {
-        (ExportTo::Everyone, ExportTo::Everyone) => true,
-        (ExportTo::Namespaces(namespaces), _) if namespaces.iter().any(|name| sees(other, name)) => true,
-        (_, ExportTo::Namespaces(namespaces)) if namespaces.iter().any(|name| sees(one, name)) => true,
-        _ => sees(one, other.1) || sees(other, one.1),
-    }
+/// Whom an object is exported to, if it says so, and its namespace.
+type Exported<'a> = (Option<&'a ExportTo>, &'a Text);
+
+/// Whether some namespace sees both of two objects.
+pub(super) fn seen_together(default: &ExportTo, one: Exported<'_>, other: Exported<'_>) -> bool {
+    let sees = |(said, own): Exported<'_>, namespace| is_exported(said, default, own, namespace);
+    // Everybody else sees what these see.
+    let mut some = [one, other].into_iter().flat_map(|(said, own)| {
+        let listed = match said {
+            Some(ExportTo::Namespaces(listed)) => Some(listed),
+            _ => None,
+        };
+        listed.into_iter().flatten().chain([own])
+    });
+    some.any(|namespace| sees(one, namespace) && sees(other, namespace))
 }
 
 /// A selector that selects no workload of its namespace.

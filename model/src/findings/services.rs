@@ -76,8 +76,9 @@ fn elsewhere(mesh: &Mesh, own: &Service, at: &At, list: &mut List) {
     let default = &mesh.settings.service_export;
     let together = |other: &Service| {
         places::seen_together(
-            (own.export_to.as_ref().unwrap_or(default), &own.key.namespace),
-            (other.export_to.as_ref().unwrap_or(default), &other.key.namespace),
+            default,
+            (own.export_to.as_ref(), &own.key.namespace),
+            (other.export_to.as_ref(), &other.key.namespace),
         )
     };
     let mut same = mesh.services_of(&own.key.host).filter(|other| other.key.namespace != own.key.namespace);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{EgressListener, OutboundMode, Sidecar, VirtualService};
 use crate::mesh::Mesh;
-use crate::value::{Labels, NamespacedName, Registry, Service, Text};
+use crate::value::{Labels, NamespacedName, Registry, Service, Text, is_exported};
 
 impl Mesh {
     /// The Sidecar of a workload: one that selects it, else its namespace's, else the root namespace's; the oldest
@@ -23,16 +23,16 @@ impl Mesh {
 
     /// Whether a namespace sees a service at all.
     pub fn is_service_exported(&self, service: &Service, namespace: &str) -> bool {
+        let (said, default) = (service.export_to.as_ref(), &self.settings.service_export);
         self.discovers(&service.key.namespace)
-            && (*service.key.namespace == *namespace
-                || service.export_to.as_ref().unwrap_or(&self.settings.service_export).includes(namespace))
+            && is_exported(said, default, &service.key.namespace, namespace)
     }
 
     /// Whether a namespace sees a VirtualService at all.
     pub fn is_virtual_service_exported(&self, service: &VirtualService, namespace: &str) -> bool {
-        let export_to = service.export_to.as_ref().unwrap_or(&self.settings.virtual_service_export);
-        self.discovers(&service.meta.name.namespace)
-            && (*service.meta.name.namespace == *namespace || export_to.includes(namespace))
+        let (said, default) = (service.export_to.as_ref(), &self.settings.virtual_service_export);
+        let own = &service.meta.name.namespace;
+        self.discovers(own) && is_exported(said, default, own, namespace)
     }
 }
 

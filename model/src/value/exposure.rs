@@ -72,9 +72,34 @@ impl ExportTo {
     }
 }
 
+/// Whether a namespace sees an object of namespace `own`: by what the object says, which may leave out even its own, else
+/// by the mesh's default, which never does.
+pub(crate) fn is_exported(said: Option<&ExportTo>, default: &ExportTo, own: &str, namespace: &str) -> bool {
+    match said {
+        Some(said) => said.includes(namespace),
+        None => own == namespace || default.includes(namespace),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_object_itself_hides_from_its_own_namespace() {
+        let to = |entries: &[&str]| ExportTo::parse(entries, "own").unwrap();
+        for (said, default, namespace, expected) in [
+            (None, &["~"][..], "own", true),
+            (None, &["~"], "other", false),
+            (None, &["*"], "other", true),
+            (Some(&["~"][..]), &["*"], "own", false),
+            (Some(&["other"]), &["*"], "own", false),
+            (Some(&["other"]), &["~"], "other", true),
+        ] {
+            let found = is_exported(said.map(to).as_ref(), &to(default), "own", namespace);
+            assert_eq!(found, expected, "{said:?} {default:?} {namespace}");
+        }
+    }
 
     #[test]
     fn export_to_is_read_as_istio_does() {

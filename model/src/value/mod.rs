@@ -13,6 +13,7 @@ mod workload;
 
 pub use endpoint::{Address, Endpoint, EndpointGroup, Endpoints};
 pub use exposure::ExportTo;
+pub(crate) use exposure::is_exported;
 pub(crate) use header::is_authority;
 pub use header::{header_name_problem, header_problem};
 pub(crate) use host::by_host;

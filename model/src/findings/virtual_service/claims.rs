@@ -120,7 +120,8 @@ fn is_other(mesh: &Mesh, service: &VirtualService, other: &VirtualService) -> bo
     let default = &mesh.settings.virtual_service_export;
     other.meta.name != service.meta.name
         && places::seen_together(
-            (service.export_to.as_ref().unwrap_or(default), &service.meta.name.namespace),
-            (other.export_to.as_ref().unwrap_or(default), &other.meta.name.namespace),
+            default,
+            (service.export_to.as_ref(), &service.meta.name.namespace),
+            (other.export_to.as_ref(), &other.meta.name.namespace),
         )
 }
