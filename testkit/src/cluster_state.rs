@@ -196,7 +196,7 @@ fn key(object: &Value) -> Result<Key> {
     let (Some(kind), Some(name)) = (text("/kind"), text("/metadata/name")) else {
         bail!("an object without kind or metadata.name: {object}");
     };
-    let cluster_wide = matches!(kind, "Namespace" | "Node" | "MeshInstall");
+    let cluster_wide = matches!(kind, "Namespace" | "Node" | "IngressClass" | "MeshInstall");
     let namespace = if cluster_wide { "" } else { text("/metadata/namespace").unwrap_or("default") };
     Ok((kind.to_owned(), namespace.to_owned(), name.to_owned()))
 }

@@ -10,6 +10,8 @@ use crate::LocalMesh;
 
 /// Where the clients are.
 pub(super) const CLIENTS: &str = "table";
+/// Where the gateways are.
+pub(super) const GATEWAYS: &str = "istio-system";
 /// What the access log says of a request; the first field is the request's id.
 const LOG_FORMAT: &str = "TABLE|%REQ(X-TABLE)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%UPSTREAM_CLUSTER_RAW%\t%ROUTE_NAME%\t%RESPONSE_CODE_DETAILS%\n";
 /// The ConfigMap with certificates for proxies.
@@ -36,10 +38,12 @@ pub(super) fn settings(file: &File) -> Result<Value> {
 }
 
 /// The certificates of a file, for proxies that read them from files: `/etc/table/SECRET.KEY`.
-pub(super) fn files(file: &File) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": FILES, "namespace": CLIENTS },
-        "data": file.files(),
+pub(super) fn files(file: &File) -> [Value; 2] {
+    [CLIENTS, GATEWAYS].map(|namespace| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": FILES, "namespace": namespace },
+            "data": file.files(),
+        })
     })
 }
 
@@ -80,23 +84,27 @@ pub(super) fn clients() -> String {
     let of_plane = |plane: &str| {
         let annotations = json!({ "testkit.trysail.dev/data-plane": plane });
         let labels = |app: &str| json!({ "app": app, "sidecar.istio.io/inject": "true" });
-        let mut client_annotations = annotations.clone();
-        client_annotations["sidecar.istio.io/userVolume"] =
+        let mut names_of_the_mesh = annotations.clone();
+        names_of_the_mesh["proxy.istio.io/config"] = json!("proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}");
+        let mut with_files = annotations;
+        with_files["sidecar.istio.io/userVolume"] =
             json!(json!({ FILES: { "configMap": { "name": FILES, "optional": true } } }).to_string());
-        client_annotations["sidecar.istio.io/userVolumeMount"] =
+        with_files["sidecar.istio.io/userVolumeMount"] =
             json!(json!({ FILES: { "mountPath": "/etc/table", "readOnly": true } }).to_string());
         let mut client_labels = labels("client");
         client_labels["plane"] = json!(plane);
         client_labels["istio-locality"] = json!(LOCALITY);
-        let mut gateway_annotations = annotations.clone();
+        let mut gateway_annotations = with_files.clone();
         gateway_annotations["inject.istio.io/templates"] = json!("gateway");
         let mut gateway_labels = labels("istio-ingressgateway");
         gateway_labels["istio"] = json!("ingressgateway");
         let gateway = json!([{ "name": "istio-proxy", "image": "auto" }]);
+        let mut client = pod(format!("client-{plane}"), CLIENTS, client_labels, with_files, &asleep);
+        client["spec"]["nodeName"] = json!("node");
         [
-            pod(format!("client-{plane}"), CLIENTS, client_labels, client_annotations, &asleep),
-            pod(format!("other-{plane}"), "elsewhere", labels("other"), annotations, &asleep),
-            pod(format!("gateway-{plane}"), "istio-system", gateway_labels, gateway_annotations, &gateway),
+            client,
+            pod(format!("other-{plane}"), "elsewhere", labels("other"), names_of_the_mesh, &asleep),
+            pod(format!("gateway-{plane}"), GATEWAYS, gateway_labels, gateway_annotations, &gateway),
         ]
     };
     let outside =
@@ -110,7 +118,7 @@ pub(super) fn clients() -> String {
 pub(super) fn gateway_service() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
-        "metadata": { "name": "istio-ingressgateway", "namespace": "istio-system" },
+        "metadata": { "name": "istio-ingressgateway", "namespace": GATEWAYS },
         "spec": { "selector": { "istio": "ingressgateway" }, "ports": [
             { "name": "http2", "port": 80, "targetPort": 8080 },
             { "name": "https", "port": 443, "targetPort": 8443 },
@@ -211,9 +219,11 @@ pub(super) fn of_row(mesh: &LocalMesh, namespace: &str) -> Result<Vec<Value>> {
 /// A host that both data planes answer once they have everything that was applied before it.
 pub(super) fn sentinel() -> Vec<Value> {
     let meta = json!({ "name": "sentinel", "namespace": "sentinel" });
+    let mut everybodys = meta.clone();
+    everybodys["annotations"] = json!({ "networking.istio.io/exportTo": "*" });
     vec![
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "sentinel" } }),
-        json!({ "apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": { "ports": [{ "name": "http", "port": 80 }] } }),
+        json!({ "apiVersion": "v1", "kind": "Service", "metadata": everybodys, "spec": { "ports": [{ "name": "http", "port": 80 }] } }),
         json!({
             "apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": meta,
             "spec": { "selector": { "istio": "ingressgateway" }, "servers": [

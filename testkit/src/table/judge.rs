@@ -141,7 +141,11 @@ impl Problems {
     ) {
         for (name, wanted) in wanted {
             let found = found.get(&name.to_ascii_lowercase());
-            if found != wanted.as_ref() {
+            let fits = match (wanted, found) {
+                (Some(wanted), Some(found)) => fits(wanted, found),
+                (wanted, found) => wanted.is_none() && found.is_none(),
+            };
+            if !fits {
                 let say =
                     |value: Option<&String>| value.map_or_else(|| "none".to_owned(), |it| format!("`{it}`"));
                 self.add(&format!("{what} {name} not {}", say(wanted.as_ref())), &say(found));
@@ -182,6 +186,13 @@ impl Problems {
             }
         }
     }
+}
+
+/// Whether a value is what is wanted, in which `...` stands for anything.
+fn fits(wanted: &str, found: &str) -> bool {
+    let Some((begin, rest)) = wanted.split_once("...") else { return wanted == found };
+    let Some(found) = found.strip_prefix(begin) else { return false };
+    found.char_indices().any(|(at, _)| fits(rest, &found[at..])) || rest.is_empty()
 }
 
 fn status_of(answers: &Answers) -> String {
@@ -261,6 +272,19 @@ mod tests {
             ["there should be no answer: 200"]
         );
         assert_eq!(problems(&request("{headers: {x-a: one, x-b: null}}"), &observation(&[200])).len(), 1);
+    }
+
+    #[test]
+    fn dots_stand_for_anything() {
+        for (wanted, found) in
+            [("a", "a"), ("a...", "a"), ("a...c", "abc"), ("...c", "cac"), ("a...b...", "abb")]
+        {
+            assert!(fits(wanted, found), "{wanted} {found}");
+        }
+        for (wanted, found) in [("a", "ab"), ("a...", "b"), ("a...c", "abd"), ("a...b...c", "ac"), ("", "a")]
+        {
+            assert!(!fits(wanted, found), "{wanted} {found}");
+        }
     }
 
     #[test]

@@ -376,7 +376,7 @@ pub(super) fn completed(mut object: Value, namespace: &str, index: usize) -> Res
             "networking.istio.io/v1"
         }
         "PeerAuthentication" => "security.istio.io/v1",
-        "Ingress" => "networking.k8s.io/v1",
+        "Ingress" | "IngressClass" => "networking.k8s.io/v1",
         "Service" | "Secret" | "ConfigMap" | "Pod" | "Namespace" => "v1",
         _ if object["apiVersion"].is_string() => "",
         other => bail!("the table knows no apiVersion of {other}; name one"),

@@ -67,7 +67,7 @@ pub fn run(folder: &Path, filter: &str) -> Result<()> {
 /// All rows of a file, on a mesh of their own.
 async fn one(name: &str, file: &File, count: &mut Count) -> Result<()> {
     let mut mesh = LocalMesh::start_with(&[("TRYSAIL_RULE_HOLD", "0s")]).await?;
-    mesh.put_all([fixture::settings(file)?, fixture::files(file)])?;
+    mesh.put_all([fixture::settings(file)?].into_iter().chain(fixture::files(file)))?;
     let sockets = mesh.shared_folder("sockets")?;
     mesh.apply(&fixture::servers(&sockets)).await?;
     let mut words = BTreeMap::new();
@@ -241,9 +241,11 @@ async fn observe(
     Ok(all.collect())
 }
 
-/// Waits until every proxy answers the host that was applied last.
+/// Waits until every proxy answers the host that was applied last, and clients reach the servers with sidecars, which
+/// start after them.
 async fn settled(mesh: &LocalMesh, file: &File) -> Result<()> {
     let request = Request::get("http://sentinel.sentinel/");
+    let meshed = Request::get("http://meshed.table/");
     let announced = file
         .mesh
         .as_ref()
@@ -257,6 +259,15 @@ async fn settled(mesh: &LocalMesh, file: &File) -> Result<()> {
                 let found = send(mesh, plane, &[Sent { id: "settled".to_owned(), request: &request }])?;
                 let there = found["settled"].all.first().is_some_and(|answer| answer.text == "there");
                 ensure!(there, "{from}-{plane} has not all of the configuration: {:?}", found["settled"]);
+                Ok(())
+            })
+            .await?;
+        }
+        if file.meshed {
+            eventually(Duration::from_secs(20), async || {
+                let found = send(mesh, plane, &[Sent { id: "settled".to_owned(), request: &meshed }])?;
+                let there = found["settled"].all.first().is_some_and(|answer| answer.version() == "meshed");
+                ensure!(there, "client-{plane} does not reach its server: {:?}", found["settled"]);
                 Ok(())
             })
             .await?;

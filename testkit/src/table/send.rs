@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{fixture::CLIENTS, observed::Answers, row::Request};
+use super::{
+    fixture::{CLIENTS, GATEWAYS},
+    observed::Answers,
+    row::Request,
+};
 use crate::{LocalMesh, LocalPod};
 
 /// A request with the id that its log line will carry.
@@ -20,7 +24,7 @@ pub(super) struct Sent<'a> {
 /// The pod whose proxy's log tells of a request, on one data plane.
 pub(super) fn proxy_of<'m>(mesh: &'m LocalMesh, from: &str, plane: &str) -> Result<&'m LocalPod> {
     match from {
-        "gateway" => mesh.pod("istio-system", &format!("gateway-{plane}")),
+        "gateway" => mesh.pod(GATEWAYS, &format!("gateway-{plane}")),
         "other" => mesh.pod("elsewhere", &format!("other-{plane}")),
         "client" => mesh.pod(CLIENTS, &format!("client-{plane}")),
         unknown => bail!("requests come from client, other or gateway, not from `{unknown}`"),
