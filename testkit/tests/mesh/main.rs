@@ -4,6 +4,7 @@
 
 mod bookinfo;
 mod changes;
+mod moments;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,18 @@ const SCENARIOS: &[Scenario] = &[
         run: |mesh| Box::pin(changes::rule(mesh)),
     },
     Scenario { name: "the_mesh_outlives_its_control_plane", run: |mesh| Box::pin(changes::restart(mesh)) },
+    Scenario {
+        name: "probes_find_out_a_server_that_is_gone_on_both_data_planes",
+        run: |mesh| Box::pin(moments::keepalive(mesh)),
+    },
+    Scenario {
+        name: "a_new_endpoint_warms_up_on_both_data_planes",
+        run: |mesh| Box::pin(moments::warm_up(mesh)),
+    },
+    Scenario {
+        name: "a_second_ejection_lasts_longer_on_both_data_planes",
+        run: |mesh| Box::pin(moments::ejections(mesh)),
+    },
 ];
 
 fn main() -> ExitCode {
