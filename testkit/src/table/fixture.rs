@@ -109,8 +109,7 @@ pub(super) fn clients() -> String {
     };
     let outside =
         pod("outside".to_owned(), CLIENTS, json!({ "sidecar.istio.io/inject": "false" }), json!({}), &asleep);
-    let namespaces = [CLIENTS, "elsewhere"]
-        .map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
+    let namespaces = [CLIENTS, "elsewhere"].map(namespace);
     documents(namespaces.into_iter().chain(PLANES.into_iter().flat_map(of_plane)).chain([outside]))
 }
 
@@ -144,7 +143,12 @@ pub(super) fn meshed(sockets: &Path) -> String {
             }] },
         })
     };
-    documents(PLANES.into_iter().map(pod))
+    documents([namespace(CLIENTS)].into_iter().chain(PLANES.into_iter().map(pod)))
+}
+
+/// Where the one on our own data plane is.
+pub(super) fn meshed_address(mesh: &LocalMesh) -> Result<String> {
+    Ok(mesh.pod(CLIENTS, &format!("meshed-{}", PLANES[0]))?.address().to_owned())
 }
 
 /// The Service of the servers with sidecars, and the rules that lead to that of the client's data plane.
@@ -188,7 +192,7 @@ pub(super) fn meshed_routes() -> Vec<Value> {
 /// are the shared servers.
 pub(super) fn of_row(mesh: &LocalMesh, namespace: &str) -> Result<Vec<Value>> {
     let mut objects = vec![
-        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }),
+        self::namespace(namespace),
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": { "name": "echo", "namespace": namespace },
             "spec": { "selector": { "app": "echo" }, "ports": [
@@ -222,7 +226,7 @@ pub(super) fn sentinel() -> Vec<Value> {
     let mut everybodys = meta.clone();
     everybodys["annotations"] = json!({ "networking.istio.io/exportTo": "*" });
     vec![
-        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "sentinel" } }),
+        namespace("sentinel"),
         json!({ "apiVersion": "v1", "kind": "Service", "metadata": everybodys, "spec": { "ports": [{ "name": "http", "port": 80 }] } }),
         json!({
             "apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": meta,
@@ -239,6 +243,10 @@ pub(super) fn sentinel() -> Vec<Value> {
             },
         }),
     ]
+}
+
+fn namespace(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })
 }
 
 fn documents(objects: impl Iterator<Item = Value>) -> String {

@@ -75,6 +75,10 @@ async fn one(name: &str, file: &File, count: &mut Count) -> Result<()> {
         words.insert(version.to_owned(), mesh.pod("servers", version)?.address().to_owned());
         words.insert(format!("{version}_socket"), fixture::socket(&sockets, version));
     }
+    if file.meshed {
+        mesh.apply(&fixture::meshed(&sockets)).await?;
+        words.insert("meshed".to_owned(), fixture::meshed_address(&mesh)?);
+    }
     let namespace = |index: usize| format!("r{index}");
     let placed: Vec<Placed> = file
         .rows
@@ -96,9 +100,6 @@ async fn one(name: &str, file: &File, count: &mut Count) -> Result<()> {
     objects.extend(fixture::sentinel());
     mesh.put_all(objects)?;
     mesh.apply(&fixture::clients()).await?;
-    if file.meshed {
-        mesh.apply(&fixture::meshed(&sockets)).await?;
-    }
     settled(&mesh, file).await?;
 
     let mut pending: Vec<usize> = (0..file.rows.len()).collect();
@@ -241,8 +242,7 @@ async fn observe(
     Ok(all.collect())
 }
 
-/// Waits until every proxy answers the host that was applied last, and clients reach the servers with sidecars, which
-/// start after them.
+/// Waits until every proxy answers the host that was applied last, and clients reach the servers with sidecars.
 async fn settled(mesh: &LocalMesh, file: &File) -> Result<()> {
     let request = Request::get("http://sentinel.sentinel/");
     let meshed = Request::get("http://meshed.table/");
