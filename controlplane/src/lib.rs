@@ -10,6 +10,7 @@
 //!
 //! [`start`] runs all of it; `main` only reads flags and waits for a signal. Tests start it in-process.
 
+mod addresses;
 mod ads;
 mod advice;
 mod auth;

@@ -32,7 +32,7 @@ use crate::source::kubernetes::{
 };
 use crate::source::{Events, Problems};
 use crate::status::{self, Objects};
-use crate::{ca, ingress, source};
+use crate::{addresses, ca, ingress, source};
 
 /// A CSR with the longest chain of names is far below this.
 const MAX_CSR_REQUEST: usize = 256 << 10;
@@ -286,6 +286,7 @@ impl Base {
         self.tasks.tracker.spawn(election);
         self.tasks.run(ca::roots::keep(client.clone(), authority.roots(), seat.clone()));
         self.tasks.run(ingress::keep(client.clone(), sources.mesh.clone(), seat.clone()));
+        self.tasks.run(addresses::keep(client.clone(), sources.mesh.clone(), seat.clone()));
         let asker = status::Asker {
             authority: authority.clone(),
             namespace: self.options.namespace.clone(),

@@ -29,14 +29,24 @@ impl Outside {
 
     /// GET of a path.
     pub async fn get(&self, path: &str) -> Result<Answer> {
-        self.get_as(path, None).await
+        self.get_with(path, &[]).await
     }
 
     /// GET of a path by a user, as the `end-user` header says.
     pub async fn get_as(&self, path: &str, user: Option<&str>) -> Result<Answer> {
+        let user = user.map(|user| ("end-user", user));
+        self.get_with(path, user.as_slice()).await
+    }
+
+    /// GET of a path at a host.
+    pub async fn get_at(&self, host: &str, path: &str) -> Result<Answer> {
+        self.get_with(path, &[("host", host)]).await
+    }
+
+    async fn get_with(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Answer> {
         let mut template = Template::get(&format!("{}{path}", self.url))?;
-        if let Some(user) = user {
-            template = template.header("end-user", user)?;
+        for (name, value) in headers {
+            template = template.header(name, value)?;
         }
         self.pool.send(&template, Duration::from_secs(10)).await
     }

@@ -163,6 +163,12 @@ impl Test {
     }
 }
 
+/// Runs our command line tool, which was compiled together with the scenarios.
+pub async fn trysailctl(test: &Test, arguments: &str) -> Result<String> {
+    let tool = std::env::current_exe().context("finding this program")?.with_file_name("trysailctl");
+    test.sh(format!("{} {arguments}", tool.display())).await
+}
+
 /// A file of the checkout.
 pub fn file(path: &str) -> Result<String> {
     std::fs::read_to_string(root().join(path)).with_context(|| format!("reading {path}"))

@@ -12,6 +12,7 @@ use k8s_openapi::api::networking::v1 as networking;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::config::Addressing;
 use crate::error::ModelError;
 use crate::kube::{EndpointSlice, Ingress, IngressClass, Namespace, Node, Pod, Secret, meta_of, name_of};
 use crate::value::{Key, Kind, Meta, NamespacedName, intern};
@@ -51,7 +52,7 @@ pub enum Object {
     /// Gateway.
     Gateway(Meta, GatewaySpec),
     /// ServiceEntry.
-    ServiceEntry(Meta, ServiceEntrySpec),
+    ServiceEntry(Meta, ServiceEntrySpec, Addressing),
     /// WorkloadEntry.
     WorkloadEntry(Meta, WorkloadEntrySpec),
     /// Sidecar.
@@ -134,7 +135,7 @@ impl Object {
             Self::VirtualService(meta, _) => key(Kind::VirtualService, &meta.name),
             Self::DestinationRule(meta, _) => key(Kind::DestinationRule, &meta.name),
             Self::Gateway(meta, _) => key(Kind::Gateway, &meta.name),
-            Self::ServiceEntry(meta, _) => key(Kind::ServiceEntry, &meta.name),
+            Self::ServiceEntry(meta, ..) => key(Kind::ServiceEntry, &meta.name),
             Self::WorkloadEntry(meta, _) => key(Kind::WorkloadEntry, &meta.name),
             Self::Sidecar(meta, _) => key(Kind::Sidecar, &meta.name),
             Self::PeerAuthentication(meta, _) => key(Kind::PeerAuthentication, &meta.name),
@@ -214,15 +215,14 @@ macro_rules! from_istio {
         }
     )*};
 }
-from_istio!(
-    VirtualService,
-    DestinationRule,
-    Gateway,
-    ServiceEntry,
-    WorkloadEntry,
-    Sidecar,
-    PeerAuthentication
-);
+from_istio!(VirtualService, DestinationRule, Gateway, WorkloadEntry, Sidecar, PeerAuthentication);
+
+impl From<ServiceEntry> for Object {
+    fn from(source: ServiceEntry) -> Self {
+        let addressing = Addressing::of(&source);
+        Self::ServiceEntry(meta_of(&source.metadata), source.spec, addressing)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 //! In: who the proxy is. Out: the JSON that `envoy -c` reads. Certificates come from `trysail-proxy agent` by SDS on a Unix
 //! socket, as istio-agent gives them; everything else comes by delta ADS.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,6 +30,8 @@ pub struct EnvoyNode {
     pub labels: Value,
     /// The pod's service account.
     pub service_account: String,
+    /// More metadata: what the environment says as `ISTIO_META_NAME`.
+    pub metadata: BTreeMap<String, String>,
     /// Where the control plane serves xDS over TLS.
     pub discovery: (String, u16),
     /// The DNS name in the control plane's certificate.
@@ -72,7 +75,7 @@ fn find(folder: &Path) -> Option<PathBuf> {
 /// The bootstrap.
 pub fn bootstrap(node: &EnvoyNode) -> Value {
     let (host, port) = &node.discovery;
-    json!({
+    let mut bootstrap = json!({
         "node": {
             "id": format!("{}~{}~{}.{}~{}.svc.cluster.local", node.role, node.address, node.pod, node.namespace, node.namespace),
             "cluster": format!("{}.{}", node.pod, node.namespace),
@@ -116,7 +119,11 @@ pub fn bootstrap(node: &EnvoyNode) -> Value {
                 } },
             },
         ] },
-    })
+    });
+    for (name, value) in &node.metadata {
+        bootstrap["node"]["metadata"][name] = json!(value);
+    }
+    bootstrap
 }
 
 fn socket(address: &str, port: u16) -> Value {

@@ -169,6 +169,7 @@ impl LocalPod {
             address: address.to_string(),
             labels: serde_json::to_value(&self.pod.metadata.labels)?,
             service_account: self.fact("spec.serviceAccountName"),
+            metadata: metadata(container),
             discovery_name: discovery.0.clone(),
             discovery,
             sds_socket: sds_socket.clone(),
@@ -363,6 +364,13 @@ fn first_process(unshare: u32) -> Result<u32> {
 }
 
 /// Replaces `$(NAME)` as Kubernetes does.
+/// Metadata that a container's environment adds to its proxy's, as istio-agent reads it.
+fn metadata(container: &Container) -> BTreeMap<String, String> {
+    let variables = container.env.iter().flatten();
+    let added = variables.filter_map(|one| Some((one.name.strip_prefix("ISTIO_META_")?, one.value.clone()?)));
+    added.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 fn expand(text: &str, environment: &BTreeMap<String, String>) -> String {
     let mut expanded = text.to_owned();
     for (name, value) in environment {

@@ -140,7 +140,7 @@ pub(crate) fn of_host(context: &Context<'_>, host: &str, port: u16, on_wildcard:
             route::virtual_host(context, &name, host, port).map(|one| (ResourceType::VirtualHost, one)),
         );
     }
-    if protocol == Protocol::Auto && !service.addresses.is_empty() {
+    if protocol == Protocol::Auto && context.view.addresses(service).next().is_some() {
         let name = names::detected_route(&service.key.host, port);
         let own = route::virtual_host(context, &name, host, port);
         set.push((ResourceType::Route, route::configuration(context, &name, own.iter())));

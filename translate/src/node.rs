@@ -43,6 +43,8 @@ pub struct ProxyNode {
     pub locality: Locality,
     /// How traffic reaches it.
     pub interception: Interception,
+    /// Whether the mesh resolves names for its apps (`ISTIO_META_DNS_CAPTURE`).
+    pub dns_capture: bool,
     /// Its own settings, over the mesh's.
     pub config: ProxyConfig,
 }
@@ -69,6 +71,10 @@ impl ProxyNode {
                 Some("NONE") => Interception::None,
                 _ => Interception::Redirect,
             },
+            // Istio reads what Go's `strconv.ParseBool` does.
+            dns_capture: metadata
+                .text("DNS_CAPTURE")
+                .is_some_and(|text| matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")),
             // Broken settings of one proxy are its own loss; the mesh's apply.
             config: metadata
                 .get("PROXY_CONFIG")

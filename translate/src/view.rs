@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crds::mesh_config::{ForwardClientCertDetails, ProxyConfig};
+use ipnet::IpNet;
 use model::{Labels, Locality, Mesh, NamespacedName, Protocol, Service, TargetPort, Text, Workload, intern};
 use xds::names::Role;
 
@@ -61,6 +62,8 @@ pub struct ProxyView {
     pub dns_domain: Text,
     /// Whether it has IPv6 addresses only.
     pub ipv6: bool,
+    /// Whether the mesh resolves names for its apps, so that addresses which it gave to services mean them.
+    pub dns_capture: bool,
     /// Labels that some selector asks for.
     pub labels: Labels,
     /// Where it runs.
@@ -84,6 +87,21 @@ impl ProxyView {
             Role::Router => self.targets.clone(),
         };
         Self { targets, ..self.clone() }
+    }
+
+    /// The addresses that mean a service to the proxy's apps: its own, or those that the mesh gave it, of the family that
+    /// the proxy has, if they could have been told of them.
+    pub(crate) fn addresses<'s>(&self, service: &'s Service) -> impl Iterator<Item = IpNet> + 's {
+        let ipv6 = self.ipv6;
+        let assigned =
+            if self.dns_capture && service.addresses.is_empty() { &service.assigned[..] } else { &[] };
+        let assigned = assigned.iter().filter(move |net| matches!(net, IpNet::V6(_)) == ipv6).take(1);
+        service.addresses.iter().chain(assigned).copied()
+    }
+
+    /// Those of [`ProxyView::addresses`] that are not ranges.
+    pub(crate) fn single_addresses<'s>(&self, service: &'s Service) -> impl Iterator<Item = IpNet> + 's {
+        self.addresses(service).filter(|net| net.prefix_len() == net.max_prefix_len())
     }
 
     /// The view of a proxy in a mesh.
@@ -111,6 +129,7 @@ impl ProxyView {
             client: node.client,
             dns_domain: intern(&node.id.domain),
             ipv6: node.id.address.is_ipv6(),
+            dns_capture: node.dns_capture,
             labels,
             locality: locality.unwrap_or_else(|| Arc::new(node.locality.clone())),
             sidecar: match node.id.role {

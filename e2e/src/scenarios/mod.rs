@@ -1,6 +1,7 @@
 //! The scenarios, in the order in which they run: the first installs the mesh
 //! that the others share, the last removes it.
 
+mod advice;
 mod any_order;
 mod bad_input;
 mod bookinfo;
@@ -14,6 +15,7 @@ mod locality;
 mod outliers;
 mod probes;
 mod protocols;
+mod replicas;
 mod restarts;
 mod rotation;
 mod status;
@@ -66,6 +68,14 @@ pub const ALL: &[Scenario] = &[
     scenario!(probes, "http, tcp, grpc and exec probes work under STRICT; a Job completes"),
     scenario!(any_order, "rules and workloads may come in any order under load"),
     scenario!(status, "objects say when every proxy has them, what they name in vain, whom they lost to"),
+    scenario!(
+        replicas,
+        "two replicas of the control plane: status counts the proxies of both, and either may go"
+    ),
+    scenario!(
+        advice,
+        "warnings at kubectl apply, trysailctl explain on the cluster, an Ingress with an address"
+    ),
     scenario!(traffic, "canary by header, mirror, faults, retries and timeouts between sidecars"),
     scenario!(outliers, "a failing pod is ejected and returns; circuit breakers are exact to the request"),
     scenario!(locality, "the own zone is preferred; another takes over when it fails, and gives back"),

@@ -62,6 +62,14 @@ pub(super) async fn run(t: &Test) -> Result<()> {
         );
     }
 
+    t.step("a ServiceEntry without addresses: its host gets some, and keeps them over an edit");
+    mesh.apply(&entry(5432)).await?;
+    let given = addresses(t, &mesh).await?;
+    t.step(format!("  {given}"));
+    mesh.apply(&entry(5433)).await?;
+    wait(&mesh, "Programmed", "se/outside").await?;
+    ensure!(addresses(t, &mesh).await? == given, "an edit changed {given}");
+
     t.step("a subset that does not exist: ResolvedRefs is False and names it");
     mesh.apply(&rule("dangling", "dangling.example.com", "v9", "never")).await?;
     wait(&mesh, "ResolvedRefs=False", "vs/dangling").await?;
@@ -95,6 +103,25 @@ pub(super) async fn run(t: &Test) -> Result<()> {
     let answer = mesh.fetch("http://echo:8080/").await?;
     ensure!(answer["headers"]["x-rule"] == "younger", "{answer}");
     Ok(())
+}
+
+fn entry(port: u16) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: outside}}\nspec:\n  \
+         hosts: [db.example.com]\n  resolution: STATIC\n  endpoints: [{{address: 192.0.2.1}}]\n  \
+         ports: [{{number: {port}, name: tcp, protocol: TCP}}]\n"
+    )
+}
+
+/// The addresses that the mesh gave to the host of the entry.
+async fn addresses(t: &Test, mesh: &Namespace<'_>) -> Result<Value> {
+    t.eventually("the entry has addresses", Duration::from_secs(10), async || {
+        let status = status(t, mesh, "serviceentry/outside").await?;
+        let all = &status["addresses"];
+        ensure!(all.as_array().is_some_and(|all| all.len() == 2), "{status}");
+        Ok(all.clone())
+    })
+    .await
 }
 
 async fn wait(mesh: &Namespace<'_>, condition: &str, objects: &str) -> Result<()> {

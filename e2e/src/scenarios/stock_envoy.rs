@@ -1,6 +1,6 @@
 //! Scenario 10: Envoy itself as an independent judge of our configuration.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -118,6 +118,7 @@ fn manifest(t: &Test) -> String {
         namespace: NAMESPACE.to_owned(),
         address: "$(INSTANCE_IP)".to_owned(), // which Kubernetes fills in
         labels: json!({"app": "stock-envoy"}),
+        metadata: BTreeMap::new(),
         service_account: "stock-envoy".to_owned(),
         discovery: ("istiod.istio-system.svc".to_owned(), 15012),
         discovery_name: "istiod.istio-system.svc".to_owned(),

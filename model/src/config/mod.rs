@@ -18,7 +18,7 @@ pub use destination_rule::{DestinationRule, MergedRule};
 pub use gateway::{Gateway, ServerHost};
 pub use ingress::IngressSettings;
 pub use peer_authentication::{MutualTlsMode, PeerAuthentication};
-pub use service_entry::{ServiceEntry, WorkloadEntry};
+pub use service_entry::{Addressing, HostAddress, ServiceEntry, WorkloadEntry};
 pub use settings::{OutboundMode, Settings};
 pub use sidecar::{EgressHost, EgressListener, EgressNamespace, Sidecar, SidecarPort};
 pub use virtual_service::VirtualService;

@@ -23,6 +23,49 @@ pub struct ServiceEntry {
     pub selector: Option<Labels>,
     /// Its own endpoints.
     pub groups: Vec<Arc<EndpointGroup>>,
+    /// Addresses of its hosts, as its status has them.
+    pub stored: Vec<HostAddress>,
+    /// The same as they should be.
+    pub assigned: Vec<HostAddress>,
+    /// Whether the mesh gives its hosts addresses.
+    pub(crate) wants_addresses: bool,
+}
+
+/// What a ServiceEntry says about addresses outside of its spec.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addressing {
+    /// Its label says that it wants none.
+    pub declined: bool,
+    /// What its status has.
+    pub stored: Vec<HostAddress>,
+}
+
+/// An address that stands for a host: an item of `status.addresses`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostAddress {
+    /// The host, in lower case.
+    pub host: Text,
+    /// The address.
+    pub address: IpAddr,
+}
+
+impl Addressing {
+    /// The label by which a ServiceEntry declines addresses: `false`.
+    const LABEL: &str = "networking.istio.io/enable-autoallocate-ip";
+
+    /// Reads an object. Addresses that can't be read are not there.
+    pub fn of(entry: &crds::networking::ServiceEntry) -> Self {
+        let label = entry.metadata.labels.as_ref().and_then(|labels| labels.get(Self::LABEL));
+        let items = entry.status.as_ref().map_or(&[][..], |status| &status.addresses);
+        let read = |item: &crds::networking::ServiceEntryAddress| {
+            let host = intern(&item.host.as_deref()?.to_ascii_lowercase());
+            Some(HostAddress { host, address: item.value.as_deref()?.parse().ok()? })
+        };
+        Self {
+            declined: label.is_some_and(|value| value.eq_ignore_ascii_case("false")),
+            stored: items.iter().filter_map(read).collect(),
+        }
+    }
 }
 
 /// A WorkloadEntry.
@@ -39,8 +82,8 @@ pub struct WorkloadEntry {
 }
 
 impl ServiceEntry {
-    /// From its spec.
-    pub fn new(meta: Meta, spec: &ServiceEntrySpec) -> Self {
+    /// From its spec, and what it says about addresses elsewhere.
+    pub fn new(meta: Meta, spec: &ServiceEntrySpec, addressing: Addressing) -> Self {
         let ports = ports(spec);
         let services = spec.hosts.iter().map(|host| service(&meta, spec, host, &ports)).collect();
         let groups = spec
@@ -52,7 +95,11 @@ impl ServiceEntry {
             })
             .collect();
         let selector = spec.workload_selector.as_ref().map(|selector| Labels::new(&selector.labels));
-        Self { meta, services, selector, groups }
+        // As Istio's allocator decides it: where the app's own resolution counts, an address of ours leads nowhere.
+        let resolved = spec.resolution.unwrap_or_default() != ServiceEntryResolution::None;
+        let wants_addresses = resolved && !addressing.declined && spec.addresses.is_empty();
+        let stored = addressing.stored;
+        Self { meta, services, selector, groups, stored, assigned: Vec::new(), wants_addresses }
     }
 
     /// A selected pod as an endpoint, once it has an address.
@@ -120,6 +167,7 @@ fn service(meta: &Meta, spec: &ServiceEntrySpec, host: &str, ports: &[ServicePor
         external: spec.location.unwrap_or_default() == ServiceEntryLocation::MeshExternal,
         resolution,
         addresses: spec.addresses.iter().filter_map(address).collect(),
+        assigned: Vec::new(),
         ports: ports.to_vec(),
         selector: Labels::default(),
         export_to: ExportTo::parse(&spec.export_to, &meta.name.namespace),

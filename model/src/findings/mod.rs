@@ -138,7 +138,9 @@ pub fn findings_if_applied(mesh: &Mesh, object: Object) -> Vec<Finding> {
             destination_rule::look(mesh, &DestinationRule::new(meta, *spec, domain), &mut list);
         }
         Object::Gateway(meta, spec) => gateway::look(mesh, &Gateway::new(meta, spec), &mut list),
-        Object::ServiceEntry(meta, spec) => services::entry(mesh, &ServiceEntry::new(meta, &spec), &mut list),
+        Object::ServiceEntry(meta, spec, addressing) => {
+            services::entry(mesh, &ServiceEntry::new(meta, &spec, addressing), &mut list);
+        }
         Object::WorkloadEntry(meta, spec) => {
             workloads::workload_entry(mesh, &WorkloadEntry::new(meta, &spec), &mut list);
         }

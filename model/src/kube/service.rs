@@ -42,6 +42,7 @@ impl Service {
             external: false,
             resolution: if headless { Resolution::Passthrough } else { Resolution::Endpoints },
             addresses,
+            assigned: Vec::new(),
             ports: spec.ports.iter().flatten().filter_map(service_port).collect(),
             selector: Labels::of(spec.selector.as_ref()),
             export_to: annotation(EXPORT_TO)

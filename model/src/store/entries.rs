@@ -14,9 +14,18 @@ impl Store {
     pub(super) fn set_service_entry(
         &mut self,
         name: &NamespacedName,
-        new: Option<ServiceEntry>,
+        mut new: Option<ServiceEntry>,
         changes: &mut Changes,
     ) {
+        let displaced = self.addresses.take(name, new.as_mut());
+        self.put_service_entry(name, new, changes);
+        for name in displaced {
+            let entry = self.mesh.written.service_entries.get(&name).map(|entry| ServiceEntry::clone(entry));
+            self.set_service_entry(&name, entry, changes);
+        }
+    }
+
+    fn put_service_entry(&mut self, name: &NamespacedName, new: Option<ServiceEntry>, changes: &mut Changes) {
         let entries = &mut Arc::make_mut(&mut self.mesh).written.service_entries;
         let Some(Change { old, new }) = replace(entries, name, new.map(Arc::new)) else { return };
         let selecting = self.services.selecting.entry(name.namespace.clone()).or_default();

@@ -3,6 +3,7 @@
 //! Called by the control plane's sources, one event after the other. An event costs what it touches: maps are
 //! persistent, so that publishing a mesh copies nothing, and each index is updated, never rebuilt.
 
+mod addresses;
 mod delegation;
 mod entries;
 mod hold;
@@ -28,6 +29,7 @@ use crate::mesh::Mesh;
 use crate::object::{Event, Object};
 use crate::value::{Key, Kind, Text};
 
+use addresses::AddressBook;
 use hold::Held;
 use ingress::IngressIndex;
 use services::ServiceIndex;
@@ -41,6 +43,7 @@ pub struct Store {
     services: ServiceIndex,
     held: Held,
     ingress: IngressIndex,
+    addresses: AddressBook,
 }
 
 impl Store {
@@ -52,6 +55,7 @@ impl Store {
             services: ServiceIndex::default(),
             held: Held::default(),
             ingress: IngressIndex::default(),
+            addresses: AddressBook::default(),
         }
     }
 
@@ -130,8 +134,8 @@ impl Store {
                 let gateway = crate::config::Gateway::new(meta, spec);
                 self.set_gateway(&gateway.meta.name.clone(), Some(gateway), changes);
             }
-            Object::ServiceEntry(meta, spec) => {
-                let entry = crate::config::ServiceEntry::new(meta, &spec);
+            Object::ServiceEntry(meta, spec, addressing) => {
+                let entry = crate::config::ServiceEntry::new(meta, &spec, addressing);
                 self.set_service_entry(&entry.meta.name.clone(), Some(entry), changes);
             }
             Object::WorkloadEntry(meta, spec) => {

@@ -159,7 +159,8 @@ fn index(mesh: &mut Mesh, service: &Arc<Service>) {
         let map = if port.protocol.is_http() { &mut mesh.http_on } else { &mut mesh.opaque_on };
         add_to(map, port.number, key.clone());
     }
-    service.addresses.iter().for_each(|address| add_to(&mut mesh.services_at, *address, key.clone()));
+    let addresses = service.addresses.iter().chain(&service.assigned);
+    addresses.for_each(|address| add_to(&mut mesh.services_at, *address, key.clone()));
     if service.registry != Registry::Kubernetes {
         *mesh.foreign_hosts.entry(key.host.clone()).or_insert(0) += 1;
     }
@@ -174,7 +175,8 @@ fn unindex(mesh: &mut Mesh, service: &Service) {
         remove_from(&mut mesh.http_on, &port.number, key);
         remove_from(&mut mesh.opaque_on, &port.number, key);
     }
-    service.addresses.iter().for_each(|address| remove_from(&mut mesh.services_at, address, key));
+    let addresses = service.addresses.iter().chain(&service.assigned);
+    addresses.for_each(|address| remove_from(&mut mesh.services_at, address, key));
     if service.registry != Registry::Kubernetes {
         match mesh.foreign_hosts.get_mut(&key.host) {
             Some(count) if *count > 1 => *count -= 1,

@@ -69,6 +69,8 @@ pub struct Service {
     pub resolution: Resolution,
     /// Cluster addresses or ranges that mean this service; empty for headless ones and for hosts without address.
     pub addresses: Vec<IpNet>,
+    /// Addresses that the mesh gave it because it has none: they mean it to clients whose names the mesh resolves.
+    pub assigned: Vec<IpNet>,
     /// Ports.
     pub ports: Vec<ServicePort>,
     /// Labels of the pods behind it; empty if it selects none.

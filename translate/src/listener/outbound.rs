@@ -68,12 +68,15 @@ impl Unit {
     }
 }
 
-/// Listeners that a service has a part in.
+/// Listeners that a service has a part in for some proxy.
 pub(crate) fn units_of(service: &Service) -> BTreeSet<Unit> {
     let mut units = BTreeSet::new();
+    let addresses = service.addresses.iter().chain(&service.assigned);
+    let single: Vec<IpAddr> =
+        addresses.filter(|net| net.prefix_len() == net.max_prefix_len()).map(IpNet::addr).collect();
     for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
         units.insert(Unit::Wildcard(port.number));
-        units.extend(single_addresses(service).map(|ip| Unit::At(ip, port.number)));
+        units.extend(single.iter().map(|ip| Unit::At(*ip, port.number)));
     }
     units
 }
@@ -82,11 +85,6 @@ pub(crate) fn units_of(service: &Service) -> BTreeSet<Unit> {
 pub(crate) fn opaque_units_of(service: &Service) -> BTreeSet<Unit> {
     let opaque = |unit: &Unit| service.port(unit.port()).is_some_and(|port| !port.protocol.is_http());
     units_of(service).into_iter().filter(opaque).collect()
-}
-
-/// Addresses of a service that are not ranges.
-fn single_addresses(service: &Service) -> impl Iterator<Item = IpAddr> + '_ {
-    service.addresses.iter().filter(|net| net.prefix_len() == net.max_prefix_len()).map(IpNet::addr)
 }
 
 /// A service's part in a listener that is not just HTTP.
@@ -112,7 +110,7 @@ fn parts<'a>(context: &Context<'a>, unit: Unit) -> Vec<Part<'a>> {
             let service = mesh.services.get(key)?;
             let port = service.port(number).filter(|port| {
                 // Who connects to the proxy itself names no service's address.
-                belongs(service, port, unit) || (open && is_opaque(port))
+                belongs(context, service, port, unit) || (open && is_opaque(port))
             })?;
             is_seen(context, service, number).then(|| Part {
                 service,
@@ -130,10 +128,11 @@ fn is_seen(context: &Context<'_>, service: &Service, port: u16) -> bool {
 }
 
 /// Whether a service has a filter chain of its own in a listener.
-fn belongs(service: &Service, port: &ServicePort, unit: Unit) -> bool {
+fn belongs(context: &Context<'_>, service: &Service, port: &ServicePort, unit: Unit) -> bool {
+    let mut addresses = context.view.single_addresses(service);
     let by_address = match unit {
-        Unit::Wildcard(_) => single_addresses(service).next().is_none(),
-        Unit::At(ip, _) => single_addresses(service).any(|own| own == ip),
+        Unit::Wildcard(_) => addresses.next().is_none(),
+        Unit::At(ip, _) => addresses.any(|own| own.addr() == ip),
     };
     is_opaque(port) && by_address
 }
@@ -153,7 +152,7 @@ pub(crate) fn has_http_listener(context: &Context<'_>, port: u16) -> bool {
     declared.next().is_some()
         || services(mesh.opaque_on.get(&port)).iter().any(|service| {
             let detected = service.port(port).filter(|one| one.protocol == Protocol::Auto);
-            detected.is_some_and(|one| belongs(service, one, Unit::Wildcard(port)))
+            detected.is_some_and(|one| belongs(context, service, one, Unit::Wildcard(port)))
                 && is_seen(context, service, port)
         })
 }

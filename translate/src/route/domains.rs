@@ -23,8 +23,8 @@ pub(super) fn domains(context: &Context<'_>, service: &Service, port: u16) -> Ve
     if named && !is_taken(context, &absolute, port) {
         domains.push(absolute);
     }
-    let single = service.addresses.iter().filter(|net| net.prefix_len() == net.max_prefix_len());
-    domains.extend(single.filter(|net| owns(context, service, port, **net)).map(|net| bracketed(*net)));
+    let single = context.view.single_addresses(service);
+    domains.extend(single.filter(|net| owns(context, service, port, *net)).map(bracketed));
     domains
 }
 

@@ -208,8 +208,12 @@ fn speakers(context: &Context<'_>, host: &str) -> Vec<Arc<VirtualService>> {
 
 /// Hosts whose names or addresses a service may take or free.
 fn neighbours(context: &Context<'_>, service: &Service) -> BTreeSet<Text> {
-    let sharing =
-        service.addresses.iter().filter_map(|address| context.mesh.services_at.get(address)).flatten();
+    let sharing = service
+        .addresses
+        .iter()
+        .chain(&service.assigned)
+        .filter_map(|address| context.mesh.services_at.get(address))
+        .flatten();
     let mut hosts: BTreeSet<Text> = sharing.map(|key| key.host.clone()).collect();
     let host = &service.key.host;
     // A wildcard stands for itself only as long as no service does.

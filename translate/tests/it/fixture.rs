@@ -42,13 +42,23 @@ impl Rig {
         Self::new("router~10.1.0.200~edge.istio-system~istio-system.svc.cluster.local", "", yaml)
     }
 
+    /// A stock Envoy as [`Rig::sidecar`]'s, for whose app the mesh resolves names.
+    pub(crate) fn resolving(yaml: &[&str]) -> Self {
+        let id = "sidecar~10.1.0.100~app.shop~shop.svc.cluster.local".to_owned();
+        let node = ProxyNode::from_envoy(&Node { id, ..Default::default() }).unwrap();
+        Self::of(ProxyNode { dns_capture: true, ..node }, yaml)
+    }
+
     pub(crate) fn new(id: &str, agent: &str, yaml: &[&str]) -> Self {
+        let node = Node { id: id.to_owned(), user_agent_name: agent.to_owned(), ..Default::default() };
+        Self::of(ProxyNode::from_envoy(&node).unwrap(), yaml)
+    }
+
+    fn of(node: ProxyNode, yaml: &[&str]) -> Self {
         let mut store = Store::new("cluster.local", "Kubernetes");
         for document in yaml.iter().flat_map(|yaml| documents(yaml)) {
             store.apply(object(document).into());
         }
-        let node = Node { id: id.to_owned(), user_agent_name: agent.to_owned(), ..Default::default() };
-        let node = ProxyNode::from_envoy(&node).unwrap();
         let memo = Memo::default();
         let mesh = store.mesh();
         let last = ProxyView::of(&node, &mesh);

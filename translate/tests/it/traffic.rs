@@ -265,6 +265,30 @@ fn service_entries_of_every_resolution() {
 }
 
 #[test]
+fn addresses_that_the_mesh_gives_mean_a_host_where_it_resolves_names() {
+    let entry = |status: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: two, namespace: shop}}\n\
+             spec: {{hosts: [a.example.com, b.example.com], resolution: STATIC, endpoints: [{{address: 192.0.2.1}}], \
+             ports: [{{number: 5432, name: tcp, protocol: TCP}}, {{number: 80, name: http, protocol: HTTP}}]}}\n\
+             status: {{addresses: [{{host: a.example.com, value: 240.240.0.1}}, {status}]}}\n"
+        )
+    };
+    let known = entry("{host: b.example.com, value: 240.240.0.2}");
+    let rig = Rig::sidecar(&[&known]);
+    assert_snapshot!(render(&rig.resources, ResourceType::Listener, "_5432"));
+    let mut rig = Rig::resolving(&[&known]);
+    assert_snapshot!(format!(
+        "{}\n{}",
+        render(&rig.resources, ResourceType::Listener, "_5432"),
+        render(&rig.resources, ResourceType::VirtualHost, "example.com"),
+    ));
+    rig.apply(&entry("{host: b.example.com, value: 240.240.0.3}"));
+    let listeners = render(&rig.resources, ResourceType::Listener, "_5432");
+    assert!(!listeners.contains("240.240.0.2") && listeners.contains("240.240.0.3"), "{listeners}");
+}
+
+#[test]
 fn headless_services_are_known_by_their_pods() {
     let headless = "
 apiVersion: v1
