@@ -13,34 +13,21 @@ use model::config::IngressSettings;
 use model::{Mesh, Text};
 use serde_json::{Value, json};
 
+use crate::chore::Chore;
+
 /// Between looks at the gateway's Service, while there is an Ingress that it serves.
 const PAUSE: Duration = Duration::from_secs(10);
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Who owns these fields.
 const MANAGER: &str = "trysail-ingress";
 
 /// Keeps the status of every Ingress that the mesh serves, while this replica has the seat.
-pub(crate) async fn keep(client: Client, mesh: Arc<ArcSwap<Mesh>>, mut seat: Seat) {
+pub(crate) async fn keep(client: Client, mesh: Arc<ArcSwap<Mesh>>, seat: Seat) {
+    let mut chore = Chore::new(PAUSE, "where Ingress objects are served", seat);
     loop {
-        seat.won().await;
-        while seat.held() {
-            let now = mesh.load_full();
-            if !now.ingresses.is_empty() {
-                let written = tokio::time::timeout(TIMEOUT, look(&client, &now)).await;
-                match written {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => {
-                        tracing::warn!(%error, "cannot write where Ingress objects are served; trying again");
-                    }
-                    Err(_) => {
-                        tracing::warn!("the API server does not answer about Ingress objects; trying again");
-                    }
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
-                () = seat.lost() => {}
-            }
+        chore.due().await;
+        let mesh = mesh.load_full();
+        if !mesh.ingresses.is_empty() {
+            chore.work(look(&client, &mesh)).await;
         }
     }
 }

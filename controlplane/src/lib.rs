@@ -15,6 +15,7 @@ mod ads;
 mod advice;
 mod auth;
 mod ca;
+mod chore;
 mod config;
 mod error;
 mod findings;
