@@ -363,7 +363,6 @@ fn first_process(unshare: u32) -> Result<u32> {
     Ok(child)
 }
 
-/// Replaces `$(NAME)` as Kubernetes does.
 /// Metadata that a container's environment adds to its proxy's, as istio-agent reads it.
 fn metadata(container: &Container) -> BTreeMap<String, String> {
     let variables = container.env.iter().flatten();
@@ -371,6 +370,7 @@ fn metadata(container: &Container) -> BTreeMap<String, String> {
     added.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Replaces `$(NAME)` as Kubernetes does.
 fn expand(text: &str, environment: &BTreeMap<String, String>) -> String {
     let mut expanded = text.to_owned();
     for (name, value) in environment {
