@@ -5,7 +5,7 @@
 
 mod copy;
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use tokio::{
@@ -47,6 +47,10 @@ pub async fn serve(
     }
 }
 
+/// A client that was silent when no server could be reached may only be slow: a busy one, or a Java virtual machine that
+/// makes its first ClientHello. It is given so long to say something.
+const SLOW: Duration = Duration::from_secs(2);
+
 /// Carries a connection whose client has been silent, if the server speaks first. If the client does after all, its
 /// connection is given back, since what it says may choose another chain.
 pub async fn serve_silent(
@@ -58,6 +62,9 @@ pub async fn serve_silent(
 ) -> Option<TcpStream> {
     let mut outcome = Outcome::new(facts, Protocol::Tcp, Instant::now());
     let Some(mut open) = open(worker, proxy, &mut outcome).await else {
+        if tokio::time::timeout(SLOW, client.readable()).await.is_ok() {
+            return Some(client);
+        }
         over(worker, proxy, None, outcome);
         return None;
     };

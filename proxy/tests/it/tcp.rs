@@ -156,3 +156,35 @@ async fn a_silent_client_of_a_declared_tcp_port_is_not_waited_for() {
     stream.read_exact(&mut hello).await.unwrap();
     assert_eq!(&hello, b"hello\n");
 }
+
+#[tokio::test]
+async fn a_client_that_is_slow_to_begin_tls_is_waited_for_where_no_server_speaks() {
+    let rig = Rig::start();
+    rig.clusters(&[("tls", &[backend(greeting_counter).await]), ("nobody", &[free_address()])], |_| {});
+    let matching = |transport| ChainMatch { transport_protocol: Some(transport), ..ChainMatch::default() };
+    let to = |cluster: &str| Network::Tcp(Arc::new(TcpProxy::to_cluster(cluster)));
+    let chains = vec![
+        chain("tls", matching(Transport::Tls), to("tls")),
+        chain("plain", matching(Transport::RawBuffer), to("nobody")),
+    ];
+    let mut listener = listener(rig.address, chains);
+    listener.tls_inspector = Some(Inspector::default());
+    rig.listen(listener).await;
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stream.write_all(b"\x16\x03\x01\x00\x05garbage").await.unwrap();
+    stream.shutdown().await.unwrap();
+    // What only looked like TLS has no server.
+    assert_eq!(read_all(&mut stream).await, "");
+
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let hello = crate::tls::hello();
+    stream.write_all(&hello).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut stream).await, format!("hello\n{} bytes", hello.len()));
+
+    // One that says nothing at all is told that nobody is there.
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    assert_eq!(read_all(&mut stream).await, "");
+}

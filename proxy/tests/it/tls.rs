@@ -179,17 +179,23 @@ async fn a_peer_that_is_not_who_it_should_be_gets_no_request() {
     assert_eq!(app.requests(), 0);
 }
 
+/// A ClientHello.
+pub(crate) fn hello() -> Vec<u8> {
+    let identity = pki::Identity::roots_only(ca().bundle().clone());
+    let config = pki::tls::client_config(identity, pki::tls::PeerNames::ServerName, &[]).unwrap();
+    let mut session = rustls::ClientConnection::new(config, pki::tls::sni("server.test").unwrap()).unwrap();
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).unwrap();
+    hello
+}
+
 #[tokio::test]
 async fn a_handshake_that_stops_or_dawdles_ends() {
     let (ca, app) = (ca(), Backend::describing("app").await);
     let patience = Duration::from_millis(400);
     let settings = || Settings { handshake: patience, ..Settings::default() };
     let network = Network::Http(inbound_manager().into());
-    let identity = pki::Identity::roots_only(ca.bundle().clone());
-    let config = pki::tls::client_config(identity, pki::tls::PeerNames::ServerName, &[]).unwrap();
-    let mut session = rustls::ClientConnection::new(config, pki::tls::sni("server.test").unwrap()).unwrap();
-    let mut hello = Vec::new();
-    session.write_tls(&mut hello).unwrap();
+    let hello = hello();
     for plaintext in [true, false] {
         let server = server_with(settings(), &ca, app.address, network.clone(), plaintext).await;
         let started = Instant::now();
