@@ -14,14 +14,14 @@ pub(crate) const CONTROL_NAMESPACE: &str = "istio-system";
 /// Where the operator runs.
 pub(crate) const OPERATOR_NAMESPACE: &str = "trysail-system";
 
-/// Installs the mesh if it is not there.
+/// Installs the mesh if it is not there. One that is just being changed is waited for.
 pub(crate) async fn ensure(test: &Test) -> Result<()> {
-    let ready = "kubectl get mi/default -o jsonpath='{.status.conditions[?(@.type==\"Ready\")].status}'";
-    if test.attempt(ready).await?.out != "True" {
-        install_operator(test).await?;
-        install_mesh(test).await?;
+    let there = test.attempt("kubectl get mi/default").await?.success;
+    if there && test.attempt("kubectl wait --for=condition=Ready mi/default --timeout=60s").await?.success {
+        return Ok(());
     }
-    Ok(())
+    install_operator(test).await?;
+    install_mesh(test).await
 }
 
 /// `helm template | kubectl apply -f -`, and waits for the operator.

@@ -96,5 +96,7 @@ async fn scale(t: &Test, replicas: u32) -> Result<()> {
         ensure!(found == format!("{replicas} {replicas} {replicas}"), "{found}");
         Ok(())
     })
-    .await
+    .await?;
+    t.sh("kubectl wait --for=condition=Ready mi/default --timeout=60s").await?;
+    Ok(())
 }
