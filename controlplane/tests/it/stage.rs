@@ -191,14 +191,6 @@ impl Proxy {
         Ok(response)
     }
 
-    /// The next response, acknowledged, if one comes within a time.
-    pub(crate) async fn next_soon(&mut self, within: Duration) -> Option<DeltaDiscoveryResponse> {
-        tokio::time::timeout(within, self.next())
-            .await
-            .ok()
-            .map(|response| response.expect("the stream is open"))
-    }
-
     /// The next response, not acknowledged.
     pub(crate) async fn receive(&mut self) -> Result<DeltaDiscoveryResponse, Status> {
         let message = tokio::time::timeout(Duration::from_secs(10), self.responses.message()).await;
