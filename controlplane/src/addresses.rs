@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use leader::Seat;
-use model::Mesh;
 use model::config::HostAddress;
+use model::{Kind, Mesh};
 use serde_json::{Value, json};
 
 use crate::chore::Chore;
+use crate::source::kubernetes::istio_resource;
 
 /// Between looks at the mesh.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,18 +25,26 @@ const MANAGER: &str = "trysail-addresses";
 /// Keeps the addresses of every ServiceEntry, while this replica has the seat.
 pub(crate) async fn keep(client: Client, mesh: Arc<ArcSwap<Mesh>>, seat: Seat) {
     let mut chore = Chore::new(PAUSE, "addresses of ServiceEntries", seat);
+    let mut done = None;
     loop {
         chore.due().await;
-        chore.work(look(&client, &mesh.load_full())).await;
+        chore.work(look(&client, &mesh, &mut done)).await;
     }
 }
 
-/// Writes what differs, as far as it may be written at once.
-async fn look(client: &Client, mesh: &Mesh) -> kube::Result<()> {
-    let kind = GroupVersionKind::gvk("networking.istio.io", "v1", "ServiceEntry");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "serviceentries");
-    let entries = &mesh.written.service_entries;
-    for (name, entry) in entries.iter().filter(|(_, entry)| entry.stored != entry.assigned).take(MOST) {
+/// Writes what differs, as far as it may be written at once. `done` is the version of the last mesh in which nothing did.
+async fn look(client: &Client, mesh: &ArcSwap<Mesh>, done: &mut Option<u64>) -> kube::Result<()> {
+    let mesh = mesh.load_full();
+    let Some(resource) = istio_resource(Kind::ServiceEntry) else { return Ok(()) };
+    if *done == Some(mesh.version) {
+        return Ok(());
+    }
+    let mut differ: Vec<_> = mesh.written.service_entries.iter().collect();
+    differ.retain(|(_, entry)| entry.stored != entry.assigned);
+    if differ.is_empty() {
+        *done = Some(mesh.version);
+    }
+    for (name, entry) in differ.into_iter().take(MOST) {
         let api = Api::<DynamicObject>::namespaced_with(client.clone(), &name.namespace, &resource);
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         match api.patch_status(&name.name, &parameters, &Patch::Merge(status(&entry.assigned))).await {

@@ -33,5 +33,6 @@ pub use store::{Missing, Store};
 pub use value::{
     Address, Endpoint, EndpointGroup, Endpoints, ExportTo, Key, Kind, Labels, Locality, Meta, NamespacedName,
     Protocol, Registry, Resolution, Service, ServiceKey, ServicePort, TargetPort, Text, Workload,
-    header_name_problem, header_problem, host_candidates, host_matches, intern, is_wildcard, resolve_host,
+    header_name_problem, header_problem, host_candidates, host_matches, intern, is_single, is_wildcard,
+    resolve_host,
 };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crds::mesh_config::{ForwardClientCertDetails, ProxyConfig};
 use ipnet::IpNet;
-use model::{Labels, Locality, Mesh, NamespacedName, Protocol, Service, TargetPort, Text, Workload, intern};
+use model::{
+    Labels, Locality, Mesh, NamespacedName, Protocol, Service, TargetPort, Text, Workload, intern, is_single,
+};
 use xds::names::Role;
 
 use crate::node::{Client, Interception, ProxyNode};
@@ -101,7 +103,7 @@ impl ProxyView {
 
     /// Those of [`ProxyView::addresses`] that are not ranges.
     pub(crate) fn single_addresses<'s>(&self, service: &'s Service) -> impl Iterator<Item = IpNet> + 's {
-        self.addresses(service).filter(|net| net.prefix_len() == net.max_prefix_len())
+        self.addresses(service).filter(is_single)
     }
 
     /// The view of a proxy in a mesh.

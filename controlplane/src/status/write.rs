@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crds::meta::IstioStatus;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use model::Key;
 use serde::Deserialize as _;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::desk::Wish;
 use super::objects::Objects;
 use super::pace::Pace;
-use crate::source::kubernetes::ISTIO;
+use crate::source::kubernetes::istio_resource;
 
 /// Who owns these fields.
 const MANAGER: &str = "trysail-status";
@@ -97,14 +97,11 @@ impl Writer {
 
     /// The status as it was stored.
     async fn apply(&self, key: &Key, uid: &str, status: &IstioStatus) -> kube::Result<Option<IstioStatus>> {
-        let Some((group, kind, plural)) = ISTIO.iter().find(|(_, kind, _)| *kind == key.kind.as_str()) else {
-            return Ok(None);
-        };
-        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
+        let Some(resource) = istio_resource(key.kind) else { return Ok(None) };
         let (namespace, name) = (&key.name.namespace, &key.name.name);
         let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &resource);
         let body = json!({
-            "apiVersion": resource.api_version, "kind": kind,
+            "apiVersion": resource.api_version, "kind": resource.kind,
             "metadata": { "name": &**name, "namespace": &**namespace, "uid": uid },
             "status": status,
         });

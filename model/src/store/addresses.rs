@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::config::{HostAddress, ServiceEntry};
-use crate::value::{NamespacedName, Text, is_wildcard};
+use crate::value::{NamespacedName, Text, is_single, is_wildcard};
 
 /// 240.240.0.0/16
 const V4: u32 = 0xf0f0_0000;
@@ -53,15 +53,11 @@ impl AddressBook {
         name: &NamespacedName,
         entry: Option<&mut ServiceEntry>,
     ) -> Vec<NamespacedName> {
-        for address in self.of.remove(name).unwrap_or_default() {
-            if self.taken.get(&address).is_some_and(|claim| claim.owner() == name) {
-                self.taken.remove(&address);
-            }
-        }
+        self.free(name);
         let Some(entry) = entry else { return Vec::new() };
         let mut displaced = Vec::new();
         let written = entry.services.iter().flat_map(|service| &service.addresses);
-        for address in written.filter(|net| net.prefix_len() == net.max_prefix_len()).map(IpNet::addr) {
+        for address in written.filter(|net| is_single(net)).map(IpNet::addr) {
             if is_ours(address) {
                 self.claim(address, Claim::Written(name.clone()), &mut displaced);
             }
@@ -74,12 +70,7 @@ impl AddressBook {
                 continue;
             }
             let stored = entry.stored.iter().filter(|item| item.host == *host).map(|item| item.address);
-            let mut addresses: Vec<_> = stored.collect();
-            let mut claim = Claim::Stored(entry.meta.created, name.clone());
-            if addresses.is_empty() || !addresses.iter().all(|address| self.is_free(*address, &claim)) {
-                addresses = self.free_place(name, host).unwrap_or_default();
-                claim = Claim::New(entry.meta.created, name.clone());
-            }
+            let (addresses, claim) = self.decide(name, entry.meta.created, host, stored.collect());
             for address in &addresses {
                 self.claim(*address, claim.clone(), &mut displaced);
             }
@@ -88,6 +79,30 @@ impl AddressBook {
             service.assigned = addresses.into_iter().map(IpNet::from).collect();
         }
         displaced
+    }
+
+    /// Frees what an entry had.
+    fn free(&mut self, name: &NamespacedName) {
+        for address in self.of.remove(name).unwrap_or_default() {
+            if self.taken.get(&address).is_some_and(|claim| claim.owner() == name) {
+                self.taken.remove(&address);
+            }
+        }
+    }
+
+    /// The addresses of a host, and by what right: those of the status, unless somebody else has a better one to them.
+    fn decide(
+        &self,
+        name: &NamespacedName,
+        created: i64,
+        host: &Text,
+        stored: Vec<IpAddr>,
+    ) -> (Vec<IpAddr>, Claim) {
+        let claim = Claim::Stored(created, name.clone());
+        if !stored.is_empty() && stored.iter().all(|address| self.is_free(*address, &claim)) {
+            return (stored, claim);
+        }
+        (self.free_place(name, host).unwrap_or_default(), Claim::New(created, name.clone()))
     }
 
     fn is_free(&self, address: IpAddr, claim: &Claim) -> bool {

@@ -21,6 +21,6 @@ pub use host::{host_candidates, host_matches, is_wildcard, resolve_host};
 pub use labels::Labels;
 pub use meta::{Key, Kind, Meta, NamespacedName, ServiceKey};
 pub use protocol::Protocol;
-pub use service::{Registry, Resolution, Service, ServicePort, TargetPort};
+pub use service::{Registry, Resolution, Service, ServicePort, TargetPort, is_single};
 pub use text::{Text, intern};
 pub use workload::{Locality, Workload};

@@ -8,6 +8,11 @@ use super::meta::ServiceKey;
 use super::protocol::Protocol;
 use super::text::Text;
 
+/// One address, and not a range of several.
+pub fn is_single(net: &IpNet) -> bool {
+    net.prefix_len() == net.max_prefix_len()
+}
+
 /// How a client finds an endpoint of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resolution {

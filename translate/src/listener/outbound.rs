@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use model::config::VirtualService;
-use model::{Protocol, Service, ServicePort};
+use model::{Protocol, Service, ServicePort, is_single};
 use xds::ResourceType;
 use xds::names;
 
@@ -72,8 +72,7 @@ impl Unit {
 pub(crate) fn units_of(service: &Service) -> BTreeSet<Unit> {
     let mut units = BTreeSet::new();
     let addresses = service.addresses.iter().chain(&service.assigned);
-    let single: Vec<IpAddr> =
-        addresses.filter(|net| net.prefix_len() == net.max_prefix_len()).map(IpNet::addr).collect();
+    let single: Vec<IpAddr> = addresses.filter(|net| is_single(net)).map(IpNet::addr).collect();
     for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
         units.insert(Unit::Wildcard(port.number));
         units.extend(single.iter().map(|ip| Unit::At(*ip, port.number)));

@@ -13,7 +13,7 @@ use super::watch::{Converted, Watch};
 use crate::status::Observer;
 
 /// Istio's kinds, in the version in which they are stored.
-pub(crate) const ISTIO: [(&str, &str, &str); 7] = [
+const ISTIO: [(&str, &str, &str); 7] = [
     ("networking.istio.io", "VirtualService", "virtualservices"),
     ("networking.istio.io", "DestinationRule", "destinationrules"),
     ("networking.istio.io", "Gateway", "gateways"),
@@ -22,6 +22,12 @@ pub(crate) const ISTIO: [(&str, &str, &str); 7] = [
     ("networking.istio.io", "Sidecar", "sidecars"),
     ("security.istio.io", "PeerAuthentication", "peerauthentications"),
 ];
+
+/// What the API server calls one of Istio's kinds. None for kinds of others.
+pub(crate) fn istio_resource(kind: Kind) -> Option<ApiResource> {
+    let (group, kind, plural) = ISTIO.iter().find(|(_, name, _)| *name == kind.as_str())?;
+    Some(ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural))
+}
 
 pub(super) fn all(cluster: &Cluster) -> Vec<Watch> {
     let client = || cluster.client.clone();
@@ -50,18 +56,20 @@ pub(super) fn all(cluster: &Cluster) -> Vec<Watch> {
             mesh_config,
         ),
     ];
-    for (group, kind, plural) in ISTIO {
-        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
+    for (_, name, _) in ISTIO {
+        let Some((kind, resource)) = Kind::named(name).and_then(|kind| Some((kind, istio_resource(kind)?)))
+        else {
+            continue;
+        };
         let api = Api::<DynamicObject>::all_with(client(), &resource);
-        let Some(known) = Kind::named(kind) else { continue };
-        let observer = Observer { objects: cluster.objects.clone(), kind: known };
+        let observer = Observer { objects: cluster.objects.clone(), kind };
         let objects = cluster.objects.clone();
         let convert = move |one: DynamicObject| {
             let (converted, one) = istio(one, &resource);
-            objects.saw(known, &one, converted.as_ref().err().cloned());
+            objects.saw(kind, &one, converted.as_ref().err().cloned());
             converted
         };
-        watches.push(Watch::new(kind, api, everything(), convert).observed(observer));
+        watches.push(Watch::new(name, api, everything(), convert).observed(observer));
     }
     watches
 }

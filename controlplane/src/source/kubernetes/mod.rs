@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::{Events, Problems};
 use crate::status::Objects;
 pub(crate) use access::SecretAccess;
-pub(crate) use kinds::ISTIO;
+pub(crate) use kinds::istio_resource;
 pub(crate) use secrets::SecretWatches;
 pub(crate) use settings::{InjectionSettings, follow_injection, of_revision};
 

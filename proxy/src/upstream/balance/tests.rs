@@ -1,7 +1,7 @@
 use std::{collections::HashMap, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
 use super::*;
-use crate::snapshot::cluster::{ClusterConfig, Discovery, Locality, Registry};
+use crate::snapshot::cluster::{ClusterConfig, Discovery, Locality, Registry, SlowStart};
 
 struct Place {
     priority: usize,
