@@ -103,7 +103,6 @@ impl AdsStream {
                 Next::Wait(until) => Some(until),
                 Next::Idle => {
                     proxy.news = None;
-                    proxy.settle();
                     None
                 }
             };
@@ -183,6 +182,9 @@ impl AdsStream {
 
 /// Waits for what comes first. One function that polls everything in turn: it runs twice for every push, and what is read
 /// before what is new, because an acknowledgement may be all that the news waits for.
+///
+/// Without a time to wait until, all that was read is answered: only then the proxy counts as settled, because a stock Envoy
+/// asks for the routes of a listener just after it has acknowledged it.
 async fn wake(
     requests: &mut Requests,
     proxy: &Proxy,
@@ -190,10 +192,14 @@ async fn wake(
     until: Option<Instant>,
 ) -> Result<Wake, Status> {
     let mut pause = until.map(|until| Box::pin(tokio::time::sleep_until(until.into())));
+    let mut idle = until.is_none();
     poll_fn(|context| {
         if let Poll::Ready(request) = requests.poll_message(context) {
             let wake = |request: Option<_>| request.map_or(Wake::End, |it| Wake::Request(Box::new(it)));
             return Poll::Ready(request.map(wake));
+        }
+        if std::mem::take(&mut idle) {
+            proxy.settle();
         }
         if let Poll::Ready(snapshot) = proxy.registration.slot.poll_other(&proxy.target, context) {
             return Poll::Ready(Ok(snapshot.map_or(Wake::End, Wake::Snapshot)));

@@ -93,12 +93,13 @@ impl DeltaClient {
         self.acks.clear();
     }
 
-    /// The next request to send, if one is due.
+    /// The next request to send, if one is due: what is newly wanted before what is acknowledged, so that a server never
+    /// takes a client to be done that is about to ask for the routes of the listener that it acknowledges.
     pub fn poll_request(&mut self) -> Option<DeltaDiscoveryRequest> {
         if !self.open {
             return None;
         }
-        let mut request = self.acks.pop_front().or_else(|| self.due_subscription())?;
+        let mut request = self.due_subscription().or_else(|| self.acks.pop_front())?;
         if !self.introduced {
             self.introduced = true;
             request.node = Some(self.node.clone());

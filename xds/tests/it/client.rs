@@ -110,6 +110,18 @@ fn a_good_response_is_acknowledged_with_its_nonce() {
 }
 
 #[test]
+fn what_a_response_leads_to_is_asked_for_before_it_is_acknowledged() {
+    let mut client = connected();
+    client.subscribe_all(LDS);
+    requests(&mut client);
+    let (_, receipt) = client.receive(response(LDS, "n1", &[("0.0.0.0_80", "1")], &[])).unwrap();
+    client.subscribe(VHDS, "80/*");
+    client.settle(receipt, &[]);
+    let kinds: Vec<_> = requests(&mut client).into_iter().map(|request| request.type_url).collect();
+    assert_eq!(kinds, [VHDS, LDS]);
+}
+
+#[test]
 fn a_bad_resource_is_named_and_the_good_ones_are_held() {
     let mut client = connected();
     client.subscribe_all(CDS);
