@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use bench::{control_plane, large, proxies, relay, results};
-use testkit::{Binaries, LocalMesh, enter};
+use testkit::{Binaries, LocalMesh, enter, envoy_binary};
 
 const PARTS: [&str; 3] = ["proxies", "large", "control-plane"];
 
@@ -16,7 +16,8 @@ fn main() -> ExitCode {
     {
         return as_relay(listen, to);
     }
-    enter(|| {
+    let outside = || envoy_binary().map(drop);
+    enter(outside, || {
         let only = std::env::args().nth(1);
         if let Some(unknown) = only.as_deref().filter(|only| !PARTS.contains(only)) {
             bail!("there is no part {unknown}; there are {}", PARTS.join(", "));

@@ -33,15 +33,16 @@ pub fn privilege() -> Privilege {
 
 /// Runs `inside` in namespaces of its own and returns its exit code.
 ///
-/// The first call re-executes the program under `unshare`; the second, inside, calls `inside`.
+/// The first call does what must be done `outside`, where there is a network, and re-executes the program under `unshare`;
+/// the second, inside, calls `inside`.
 ///
 /// # Errors
 /// Says what is missing when `unshare` (util-linux) or the kernel refuses.
-pub fn enter(inside: impl FnOnce() -> Result<()>) -> ExitCode {
+pub fn enter(outside: impl FnOnce() -> Result<()>, inside: impl FnOnce() -> Result<()>) -> ExitCode {
     let result = if std::env::var_os(INSIDE).is_some() {
         prepare().and_then(|()| inside())
     } else {
-        match reexecute() {
+        match outside().and_then(|()| reexecute()) {
             Ok(code) => return code,
             Err(error) => Err(error),
         }

@@ -13,6 +13,10 @@ use crate::process::check;
 /// The bridge's own address: where pods reach the control plane, and their default route.
 pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
 
+/// Where nobody is, which nobody tells: packets to it vanish, as behind a firewall. To any other address without a pod the
+/// kernel gives up after three seconds.
+const SILENT: Ipv4Addr = Ipv4Addr::new(10, 244, 255, 254);
+
 /// Makes the bridge.
 pub(crate) fn create_bridge() -> Result<()> {
     check(Command::new("ip").args(["link", "add", "pods", "type", "bridge"]))?;
@@ -37,6 +41,8 @@ pub(crate) fn connect(pid: u32, address: Ipv4Addr) -> Result<()> {
     inside(&["addr", "add", &format!("{address}/16"), "dev", "eth0"])?;
     inside(&["link", "set", "eth0", "up"])?;
     inside(&["route", "add", "default", "via", &HOST.to_string()])?;
+    let nobody = ["lladdr", "02:00:00:00:00:01", "dev", "eth0", "nud", "permanent"];
+    inside(&[&["neigh", "add", &SILENT.to_string()], &nobody[..]].concat())?;
     Ok(())
 }
 

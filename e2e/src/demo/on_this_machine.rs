@@ -125,7 +125,8 @@ pub(super) async fn up(why: &str) -> Result<ExitCode> {
 
 /// Runs in namespaces of its own.
 pub(super) fn inside() -> ExitCode {
-    enter(|| {
+    let outside = || Ok(());
+    enter(outside, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(show())
     })

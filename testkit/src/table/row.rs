@@ -48,7 +48,7 @@ pub(super) struct Request {
     /// `METHOD URL`; without a scheme it is http. `TCP host:port` sends bytes, `GRPC host:port` makes a call.
     #[serde(rename = "request")]
     pub(super) line: String,
-    /// `client`, `gateway` (from outside through the ingress gateway), or another workload of the fixture.
+    /// `client`, `gateway` (from outside through the ingress gateway), or another place of the fixture.
     #[serde(default = "client")]
     pub(super) from: String,
     #[serde(default)]

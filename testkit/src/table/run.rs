@@ -1,6 +1,6 @@
 //! Runs files of rows, and counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -192,13 +192,13 @@ async fn observe(
         answers.extend(send(mesh, plane, &requests.collect::<Vec<_>>())?);
     }
     // A request may pass other proxies of the table, too: the log of the one that it came from counts.
-    let proxies = ["client", "other", "gateway"].map(|from| (from, proxy_of(mesh, from, plane)));
     let mut origins: BTreeMap<String, &str> = BTreeMap::new();
     for row in chosen {
         for (number, request) in rows[*row].requests.iter().enumerate() {
             origins.insert(id(*row, number, attempt), &request.from);
         }
     }
+    let proxies: BTreeSet<&str> = origins.values().copied().collect();
     let logged_requests = chosen.iter().flat_map(|row| {
         rows[*row]
             .requests
@@ -213,9 +213,8 @@ async fn observe(
         .sum();
     let read = || -> Result<BTreeMap<String, Vec<_>>> {
         let mut lines: BTreeMap<String, Vec<_>> = BTreeMap::new();
-        for (from, proxy) in &proxies {
-            let proxy = proxy.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
-            for (id, more) in logged(&proxy.log("istio-proxy")) {
+        for from in &proxies {
+            for (id, more) in logged(&proxy_of(mesh, from, plane)?.log("istio-proxy")) {
                 if origins.get(&id).is_some_and(|origin| origin == from) {
                     // Subsets that lead to a data plane's own servers are named after it.
                     let own = format!("|{plane}|");

@@ -1,6 +1,7 @@
 //! Sends requests from a pod, many at a time, by the echo's own client.
 //!
-//! `{gateway}` in a request stands for the address of the gateway of the data plane.
+//! `{gateway}` in a request stands for the address of the data plane's own gateway; from outside, `{server}` for that of its
+//! server with a sidecar.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,10 @@ pub(super) fn proxy_of<'m>(mesh: &'m LocalMesh, from: &str, plane: &str) -> Resu
         "gateway" => mesh.pod(GATEWAYS, &format!("gateway-{plane}")),
         "other" => mesh.pod("elsewhere", &format!("other-{plane}")),
         "client" => mesh.pod(CLIENTS, &format!("client-{plane}")),
-        unknown => bail!("requests come from client, other or gateway, not from `{unknown}`"),
+        "outside" | "server" => mesh.pod(CLIENTS, &format!("meshed-{plane}")),
+        unknown => {
+            bail!("requests come from client, other, gateway, outside or server, not from `{unknown}`")
+        }
     }
 }
 
@@ -45,15 +49,18 @@ pub(super) fn send(
     let mut all = BTreeMap::new();
     for (from, requests) in by_client {
         let proxy = proxy_of(mesh, from, plane)?;
-        let client = if from == "gateway" { mesh.pod(CLIENTS, "outside")? } else { proxy };
-        let lines: Vec<String> =
-            requests.iter().map(|sent| line(sent, gateway, from == "gateway")).collect::<Result<_>>()?;
+        let client =
+            if matches!(from, "gateway" | "outside") { mesh.pod(CLIENTS, "outside")? } else { proxy };
+        let lines: Vec<String> = requests
+            .iter()
+            .map(|sent| line(sent, gateway, proxy.address(), from == "gateway"))
+            .collect::<Result<_>>()?;
         let echo = mesh.program("echo");
         let command = [echo.to_string_lossy().into_owned(), "batch".to_owned()];
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let out = client.exec_with(&command, &(lines.join("\n") + "\n"))?;
-        // Each data plane has a client of its own, whose address says nothing.
-        let out = if from == "gateway" { out } else { out.replace(client.address(), "client") };
+        // Each data plane has clients and servers of its own, whose addresses say nothing.
+        let out = if from == "gateway" { out } else { out.replace(proxy.address(), from) };
         for line in out.lines() {
             let outcome: Value = serde_json::from_str(line).with_context(|| format!("reading `{line}`"))?;
             let index = outcome["line"].as_u64().context("an outcome without line")? as usize;
@@ -65,13 +72,13 @@ pub(super) fn send(
 }
 
 /// The arguments of one `get`, `tcp` or `grpc`, as JSON.
-fn line(sent: &Sent<'_>, gateway: &str, through_gateway: bool) -> Result<String> {
+fn line(sent: &Sent<'_>, gateway: &str, server: &str, through_gateway: bool) -> Result<String> {
     let (method, target) = sent
         .request
         .line
         .split_once(' ')
         .with_context(|| format!("`{}`: a request is `METHOD URL`", sent.request.line))?;
-    let target = target.replace("{gateway}", gateway);
+    let target = target.replace("{gateway}", gateway).replace("{server}", server);
     let arguments = match method {
         "TCP" => tcp(sent.request, target),
         "GRPC" => grpc(sent, &target),
@@ -81,7 +88,7 @@ fn line(sent: &Sent<'_>, gateway: &str, through_gateway: bool) -> Result<String>
 }
 
 /// How long to wait for an answer.
-const PATIENCE: &str = "8s";
+const PATIENCE: &str = "15s";
 
 fn tcp(request: &Request, target: String) -> Vec<String> {
     let mut arguments = words(&["tcp", "--patient", "--timeout", PATIENCE]);

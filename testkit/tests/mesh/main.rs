@@ -8,7 +8,7 @@ mod moments;
 
 use std::process::ExitCode;
 
-use testkit::{Scenario, enter, run};
+use testkit::{Scenario, enter, envoy_binary, run};
 
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "bookinfo_answers_through_its_sidecars", run: |mesh| Box::pin(bookinfo::answers(mesh)) },
@@ -33,5 +33,5 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 fn main() -> ExitCode {
-    enter(|| run(SCENARIOS))
+    enter(|| envoy_binary().map(drop), || run(SCENARIOS))
 }

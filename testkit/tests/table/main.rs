@@ -6,10 +6,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use testkit::{enter, run_table};
+use testkit::{enter, envoy_binary, run_table};
 
 fn main() -> ExitCode {
     let filter = std::env::args().nth(1).filter(|argument| !argument.starts_with('-')).unwrap_or_default();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/table");
-    enter(|| run_table(&folder, &filter))
+    enter(|| envoy_binary().map(drop), || run_table(&folder, &filter))
 }
