@@ -10,6 +10,7 @@ pub mod bootstrap;
 pub mod clock;
 pub mod config;
 pub mod cork;
+pub mod dns;
 pub mod drain;
 pub mod identity;
 pub mod listen;

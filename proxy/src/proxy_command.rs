@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use proxy::admin::{self, Admin, LogLevels};
 use proxy::bootstrap::{Bootstrap, Drain, Environment, ProxyArgs};
+use proxy::dns::{self, Names, ResolvConf};
 use proxy::drain::Phase;
 use proxy::identity::{self, Health, Renewal, Secrets};
 use proxy::observe::{LocalWorkload, Observe};
@@ -20,6 +21,7 @@ use proxy::snapshot::{Live, Snapshot};
 use proxy::status::{self, Lifecycle, Listening, OwnMetrics, Probes, Readiness, Scrape, Status};
 use proxy::subscribe::{self, Applier, Held, Progress, Subscription};
 use proxy::upstream;
+use xds::names::NodeId;
 
 use crate::cli::LogArgs;
 use crate::logging;
@@ -57,6 +59,8 @@ struct Parts {
     identity: Arc<Health>,
     progress: Arc<Progress>,
     held: Arc<Held>,
+    /// What the app's questions for names are answered from and counted by, if they come to us.
+    names: Option<(Arc<Names>, Arc<dns::Counters>)>,
 }
 
 async fn serve(boot: Bootstrap, levels: LogLevels, started: Instant) -> anyhow::Result<()> {
@@ -67,6 +71,11 @@ async fn serve(boot: Bootstrap, levels: LogLevels, started: Instant) -> anyhow::
         identity: Arc::new(Health::default()),
         progress: Progress::new(),
         held: Held::new(),
+        names: names(&boot)?,
+    };
+    let _answers = match &parts.names {
+        Some((names, counters)) => Some(answers(&boot, names, counters).await?),
+        None => None,
     };
     let observe = Observe::new(LocalWorkload::of(&boot.node), &boot.node.id, boot.stats_filter()?);
     let settings = Settings {
@@ -115,8 +124,33 @@ fn subscription(boot: &Bootstrap, parts: &Parts) -> Subscription {
             parts.secrets.clone(),
             parts.held.clone(),
             parts.progress.clone(),
-        ),
+        )
+        .with_names(parts.names.as_ref().map(|(names, _)| names.clone())),
     }
+}
+
+/// Names are completed with the proxy's own domain.
+fn names(boot: &Bootstrap) -> anyhow::Result<Option<(Arc<Names>, Arc<dns::Counters>)>> {
+    if !boot.dns_capture {
+        return Ok(None);
+    }
+    let id: NodeId = boot.node.id.parse()?;
+    Ok(Some((Arc::new(Names::new(&id.domain)), Arc::default())))
+}
+
+/// Answers the app's questions for names.
+async fn answers(
+    boot: &Bootstrap,
+    names: &Arc<Names>,
+    counters: &Arc<dns::Counters>,
+) -> anyhow::Result<dns::Serving> {
+    let settings = dns::Settings {
+        names: names.clone(),
+        resolv_conf: ResolvConf::read(ResolvConf::PATH)?,
+        packet_mark: boot.packet_mark,
+        counters: counters.clone(),
+    };
+    dns::start(settings).await.with_context(|| format!("answering questions for names on port {}", dns::PORT))
 }
 
 fn servers(
@@ -139,6 +173,7 @@ fn servers(
         identity: parts.identity.clone(),
         secrets: parts.secrets.clone(),
         progress: parts.progress.clone(),
+        names: parts.names.as_ref().map(|(_, counters)| counters.clone()),
         started,
     });
     let status = Arc::new(Status {

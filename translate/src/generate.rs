@@ -13,7 +13,7 @@ use crate::memo::{Memo, Shared};
 use crate::resource::{Resource, Resources};
 use crate::route::Host;
 use crate::view::ProxyView;
-use crate::{cluster, endpoints, gateway, listener, route, secret};
+use crate::{cluster, endpoints, gateway, listener, name_table, route, secret};
 
 /// Resources by type.
 pub(crate) type Set = Vec<(ResourceType, Arc<Resource>)>;
@@ -71,6 +71,12 @@ pub(crate) fn anew(context: &Context<'_>) -> Resources {
         ports.into_iter().filter(|port| has_http_listener(context, *port)).collect();
     for port in &http_ports {
         insert(vec![(ResourceType::VirtualHost, route::catch_all(context, &names::outbound_route(*port)))]);
+    }
+    if name_table::is_wanted(context) {
+        let hosts: BTreeSet<&Text> = hosts.iter().map(|(_, host)| *host).collect();
+        for host in hosts {
+            insert(of_name(context, host));
+        }
     }
     for (port, host) in hosts {
         insert(of_host(context, host, port, http_ports.contains(&port)));
@@ -147,6 +153,11 @@ pub(crate) fn of_host(context: &Context<'_>, host: &str, port: u16, on_wildcard:
         set.extend(own.map(|one| (ResourceType::VirtualHost, one)));
     }
     set
+}
+
+/// What a host's name means to the app.
+pub(crate) fn of_name(context: &Context<'_>, host: &str) -> Set {
+    name_table::of_host(context, host).map(|one| (ResourceType::NameTable, one)).into_iter().collect()
 }
 
 /// The virtual host of a host that only a VirtualService speaks for on a port.

@@ -18,6 +18,7 @@ mod gateway;
 mod generate;
 mod listener;
 mod memo;
+mod name_table;
 mod node;
 mod origin;
 mod policy;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crds::mesh_config::ProxyConfig;
 use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind};
 use model::{Labels, Locality, NamespacedName, intern};
-use xds::names::{NameError, NodeId};
+use xds::names::{NameError, NodeId, parse_bool};
 
 use crate::proto::core;
 
@@ -71,10 +71,7 @@ impl ProxyNode {
                 Some("NONE") => Interception::None,
                 _ => Interception::Redirect,
             },
-            // Istio reads what Go's `strconv.ParseBool` does.
-            dns_capture: metadata
-                .text("DNS_CAPTURE")
-                .is_some_and(|text| matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")),
+            dns_capture: metadata.text("DNS_CAPTURE").and_then(parse_bool) == Some(true),
             // Broken settings of one proxy are its own loss; the mesh's apply.
             config: metadata
                 .get("PROXY_CONFIG")

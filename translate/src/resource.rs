@@ -52,6 +52,7 @@ pub struct Resources {
     routes: Named,
     virtual_hosts: Named,
     secrets: Named,
+    name_tables: Named,
     /// Version of the mesh that they were made from.
     made_from: u64,
 }
@@ -77,6 +78,7 @@ impl Resources {
             ResourceType::Route => &self.routes,
             ResourceType::VirtualHost => &self.virtual_hosts,
             ResourceType::Secret => &self.secrets,
+            ResourceType::NameTable => &self.name_tables,
         }
     }
 
@@ -88,6 +90,7 @@ impl Resources {
             ResourceType::Route => &mut self.routes,
             ResourceType::VirtualHost => &mut self.virtual_hosts,
             ResourceType::Secret => &mut self.secrets,
+            ResourceType::NameTable => &mut self.name_tables,
         }
     }
 

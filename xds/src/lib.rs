@@ -7,6 +7,7 @@
 pub mod client;
 #[cfg(feature = "json")]
 pub mod json;
+mod name_table;
 pub mod names;
 pub mod operators;
 pub mod re2;
@@ -14,4 +15,5 @@ mod resource_type;
 pub mod server;
 pub mod wire;
 
+pub use name_table::{NameInfo, NameTable};
 pub use resource_type::ResourceType;

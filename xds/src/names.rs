@@ -21,6 +21,8 @@ pub mod type_url {
     pub const VIRTUAL_HOST: &str = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
     /// `envoy.extensions.transport_sockets.tls.v3.Secret`
     pub const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+    /// `istio.networking.nds.v1.NameTable`, one name each, as Trysail proxies take them
+    pub const NAME_TABLE: &str = "type.googleapis.com/istio.networking.nds.v1.NameTable";
 }
 
 /// Listener that takes all captured outbound connections and hands them to the listener of their destination.
@@ -41,6 +43,15 @@ pub const SECRET_ROOT: &str = "ROOTCA";
 pub const SECRET_KUBERNETES: &str = "kubernetes://";
 /// Suffix of the secret that holds only the CA certificate.
 pub const SECRET_CA_SUFFIX: &str = "-cacert";
+
+/// What Go's `strconv.ParseBool`, by which Istio reads its variables and metadata, makes of a text. None: neither.
+pub fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
 
 /// Which way traffic goes, seen from the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

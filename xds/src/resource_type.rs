@@ -19,12 +19,21 @@ pub enum ResourceType {
     VirtualHost,
     /// SDS
     Secret,
+    /// NDS: what names mean to the apps of proxies that resolve them
+    NameTable,
 }
 
 impl ResourceType {
     /// Every type, in the order in which additions are sent: what is named before what names it.
-    pub const ALL: [Self; 6] =
-        [Self::Cluster, Self::Endpoints, Self::Listener, Self::Route, Self::VirtualHost, Self::Secret];
+    pub const ALL: [Self; 7] = [
+        Self::Cluster,
+        Self::Endpoints,
+        Self::Listener,
+        Self::Route,
+        Self::VirtualHost,
+        Self::Secret,
+        Self::NameTable,
+    ];
 
     /// `type.googleapis.com/...`
     pub const fn url(self) -> &'static str {
@@ -35,6 +44,7 @@ impl ResourceType {
             Self::Route => type_url::ROUTE,
             Self::VirtualHost => type_url::VIRTUAL_HOST,
             Self::Secret => type_url::SECRET,
+            Self::NameTable => type_url::NAME_TABLE,
         }
     }
 
@@ -52,12 +62,14 @@ impl ResourceType {
             Self::Route => "rds",
             Self::VirtualHost => "vhds",
             Self::Secret => "sds",
+            Self::NameTable => "nds",
         }
     }
 
-    /// A first request that names nothing means everything, as Envoy asks for clusters and listeners.
+    /// A first request that names nothing means everything, as Envoy asks for clusters and listeners, and Istio's agent
+    /// for names.
     pub(crate) const fn empty_means_all(self) -> bool {
-        matches!(self, Self::Cluster | Self::Listener)
+        matches!(self, Self::Cluster | Self::Listener | Self::NameTable)
     }
 
     pub(crate) const fn index(self) -> usize {

@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use model::Mesh;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use translate::Resources;
 use xds::ResourceType;
 
 use super::dump;
@@ -26,10 +27,11 @@ pub(crate) struct Debug {
     pub(crate) problems: Arc<Problems>,
 }
 
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     ("/debug/syncz", "Which proxies hold what was last sent"),
     ("/debug/adsz", "Connected proxies"),
     ("/debug/config_dump", "What a proxy was sent: ?proxyID=pod.namespace"),
+    ("/debug/ndsz", "Names that a proxy answers its app for: ?proxyID=pod.namespace"),
     ("/debug/registryz", "Services"),
     ("/debug/endpointz", "Endpoints of services"),
     ("/debug/mesh", "Mesh-wide settings"),
@@ -44,6 +46,7 @@ pub(super) fn router(debug: Arc<Debug>) -> Router {
         .route("/debug/adsz", get(adsz))
         .route("/debug/connections", get(adsz))
         .route("/debug/config_dump", get(config_dump))
+        .route("/debug/ndsz", get(ndsz))
         .route("/debug/registryz", get(registryz))
         .route("/debug/endpointz", get(endpointz))
         .route("/debug/endpointShardz", get(endpointz))
@@ -114,7 +117,7 @@ fn old_name(kind: ResourceType) -> Option<&'static str> {
         ResourceType::Listener => Some("listener"),
         ResourceType::Route => Some("route"),
         ResourceType::Endpoints => Some("endpoint"),
-        ResourceType::VirtualHost | ResourceType::Secret => None,
+        ResourceType::VirtualHost | ResourceType::Secret | ResourceType::NameTable => None,
     }
 }
 
@@ -137,6 +140,15 @@ fn client(connection: &Connection) -> Value {
 }
 
 async fn config_dump(State(debug): State<Arc<Debug>>, Query(which): Query<Which>) -> Response {
+    about_proxy(&debug, which, dump::config_dump)
+}
+
+async fn ndsz(State(debug): State<Arc<Debug>>, Query(which): Query<Which>) -> Response {
+    about_proxy(&debug, which, dump::name_table)
+}
+
+/// A page about what one proxy was sent.
+fn about_proxy(debug: &Debug, which: Which, page: fn(&Resources) -> Value) -> Response {
     let Some(name) = which.proxy_id.filter(|name| !name.is_empty()) else {
         return (StatusCode::BAD_REQUEST, "say which proxy: ?proxyID=pod.namespace\n").into_response();
     };
@@ -146,7 +158,7 @@ async fn config_dump(State(debug): State<Arc<Debug>>, Query(which): Query<Which>
         return (StatusCode::NOT_FOUND, message).into_response();
     };
     let snapshot = connection.slot.get();
-    Json(dump::config_dump(snapshot.resources())).into_response()
+    Json(page(snapshot.resources())).into_response()
 }
 
 async fn registryz(State(debug): State<Arc<Debug>>) -> Json<Vec<Value>> {

@@ -1,10 +1,11 @@
 //! A view's resources as an `envoy.admin.v3.ConfigDump`, the way istiod answers `/debug/config_dump`.
 
 use model::Endpoints;
-use serde_json::{Value, json};
+use prost::Message as _;
+use serde_json::{Map, Value, json};
 use translate::{Resource, Resources};
-use xds::ResourceType;
 use xds::json::{Spelling, any_to_json};
+use xds::{NameInfo, NameTable, ResourceType};
 
 /// Everything that proxies of the view are sent; keys are left out.
 pub(super) fn config_dump(resources: &Resources) -> Value {
@@ -33,6 +34,15 @@ pub(super) fn config_dump(resources: &Resources) -> Value {
             json!({ "name": &*resource.name, "versionInfo": version(resource), "secret": value })
         }),
     ]})
+}
+
+/// The names that proxies of the view answer for, as one `NameTable`, the way istiod answers `/debug/ndsz`.
+pub(super) fn name_table(resources: &Resources) -> Value {
+    let tables = resources.iter(ResourceType::NameTable);
+    let entries = tables.flat_map(|one| NameTable::decode(&*one.body).unwrap_or_default().table);
+    let entry =
+        |(name, info): (String, NameInfo)| (name, json!({ "ips": info.ips, "registry": info.registry }));
+    json!({ "table": entries.map(entry).collect::<Map<_, _>>() })
 }
 
 fn version(resource: &Resource) -> String {
@@ -67,7 +77,7 @@ fn with_virtual_hosts(route: &Resource, resources: &Resources) -> Value {
 /// Endpoints of one service, for `/debug/endpointz`.
 pub(super) fn endpoints(endpoints: &Endpoints) -> Value {
     let group = |group: &std::sync::Arc<model::EndpointGroup>| {
-        let ports: serde_json::Map<_, _> =
+        let ports: Map<_, _> =
             group.ports.iter().map(|(name, port)| (name.to_string(), (*port).into())).collect();
         let addresses = group.endpoints.iter().map(|endpoint| {
             let workload = endpoint.workload.as_ref().map(|workload| workload.instance.to_string());

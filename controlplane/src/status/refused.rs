@@ -16,12 +16,14 @@ pub(super) fn concerns(mesh: &Mesh, key: &Key, refusal: &Refusal) -> bool {
 
 /// Whether resources of a type are made from objects of a kind.
 fn shapes(kind: Kind, resource: ResourceType) -> bool {
-    use ResourceType::{Cluster, Endpoints, Listener, Route, Secret, VirtualHost};
+    use ResourceType::{Cluster, Endpoints, Listener, NameTable, Route, Secret, VirtualHost};
     match kind {
         Kind::VirtualService => matches!(resource, Route | VirtualHost | Listener),
         Kind::DestinationRule => matches!(resource, Cluster | Endpoints | VirtualHost | Route),
         Kind::Gateway => matches!(resource, Listener | Route | VirtualHost | Secret),
-        Kind::ServiceEntry => matches!(resource, Cluster | Endpoints | Listener | VirtualHost | Route),
+        Kind::ServiceEntry => {
+            matches!(resource, Cluster | Endpoints | Listener | VirtualHost | Route | NameTable)
+        }
         Kind::WorkloadEntry => resource == Endpoints,
         Kind::PeerAuthentication => matches!(resource, Listener | Cluster | Endpoints),
         _ => true,
@@ -65,6 +67,7 @@ fn host_of(resource: ResourceType, name: &str) -> Option<&str> {
             let (_, virtual_host) = names::parse_virtual_host_resource(name).ok()?;
             virtual_host.rsplit_once(':').map(|(host, _)| host)
         }
+        ResourceType::NameTable => Some(name),
         ResourceType::Listener | ResourceType::Route | ResourceType::Secret => None,
     }
 }

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
+use envoy_types::pb::google::protobuf::{Value, value::Kind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use xds::ResourceType::{Cluster, Endpoints, NameTable};
 
-use crate::stage::{Proxy, Stage, node};
+use crate::stage::{Proxy, Stage, ask, names, node, service};
 
 /// Status and body.
 pub(crate) async fn get(mut address: SocketAddr, path: &str) -> (u16, String) {
@@ -37,6 +39,35 @@ async fn readiness_version_and_metrics_answer() {
         assert!(metrics.contains(name), "{name} in {metrics}");
     }
     assert_eq!(get(stage.running.addresses.http, "/nothing").await.0, 404);
+}
+
+#[tokio::test]
+async fn who_answers_for_names_is_told_each_by_itself() {
+    let stage = Stage::new().await;
+    let (resolving, mut node) =
+        (Value { kind: Some(Kind::StringValue("true".into())) }, node("web-1", "shop"));
+    node.metadata.get_or_insert_default().fields.insert("DNS_CAPTURE".to_owned(), resolving);
+    let mut proxy = Proxy::connect(stage.plaintext().await, None, node).await.unwrap();
+    proxy.send(ask(NameTable, &[])).await;
+    let next_name = async |proxy: &mut Proxy| loop {
+        let response = proxy.next().await.unwrap();
+        if response.type_url == NameTable.url() {
+            return (names(&response).join(" "), response.removed_resources.join(" "));
+        }
+        if response.type_url == Cluster.url() {
+            // As every proxy does: names wait for it.
+            proxy.send(ask(Endpoints, &names(&response))).await;
+        }
+    };
+    assert_eq!(next_name(&mut proxy).await, ("a.shop.svc.cluster.local".to_owned(), String::new()));
+    stage.write("bb", &service("bb"));
+    assert_eq!(next_name(&mut proxy).await, ("bb.shop.svc.cluster.local".to_owned(), String::new()));
+    let page = get(stage.running.addresses.monitoring, "/debug/ndsz?proxyID=web-1.shop").await.1;
+    let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+    let expected = serde_json::json!({ "ips": ["10.96.0.2"], "registry": "Kubernetes" });
+    assert_eq!(page["table"]["bb.shop.svc.cluster.local"], expected, "{page}");
+    stage.remove("bb");
+    assert_eq!(next_name(&mut proxy).await, (String::new(), "bb.shop.svc.cluster.local".to_owned()));
 }
 
 #[tokio::test]

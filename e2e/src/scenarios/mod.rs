@@ -12,6 +12,7 @@ mod hostile_bytes;
 mod injection;
 mod install;
 mod locality;
+mod names;
 mod outliers;
 mod probes;
 mod protocols;
@@ -76,6 +77,7 @@ pub const ALL: &[Scenario] = &[
         advice,
         "warnings at kubectl apply, trysailctl explain on the cluster, an Ingress with an address"
     ),
+    scenario!(names, "sidecars answer for the mesh's names, and pass on what only the cluster's DNS knows"),
     scenario!(traffic, "canary by header, mirror, faults, retries and timeouts between sidecars"),
     scenario!(outliers, "a failing pod is ejected and returns; circuit breakers are exact to the request"),
     scenario!(locality, "the own zone is preferred; another takes over when it fails, and gives back"),

@@ -41,6 +41,7 @@ fn bench() -> Bench {
         identity: identity.clone(),
         secrets: secrets.clone(),
         progress: progress.clone(),
+        names: None,
         started: Instant::now(),
     };
     let applier =

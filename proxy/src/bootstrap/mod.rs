@@ -25,10 +25,14 @@ pub use error::BootstrapError;
 pub use node::{Locality, NodeIdentity};
 pub use proxy_config::{DEFAULT_DISCOVERY_ADDRESS, ProxyConfig};
 
+use xds::names::parse_bool;
+
 use crate::request::callers;
 
 /// Where the projected service-account token is mounted.
 pub const TOKEN_PATH: &str = "/var/run/secrets/tokens/istio-token";
+/// Whether the app's questions for names come to the proxy.
+const DNS_CAPTURE: &str = "ISTIO_META_DNS_CAPTURE";
 /// Where ConfigMap `istio-ca-root-cert` is mounted.
 pub const ROOT_CERT_PATH: &str = "/var/run/secrets/istio/root-cert.pem";
 /// Folder of certificates that somebody else puts there and renews.
@@ -128,6 +132,8 @@ pub struct Bootstrap {
     pub discovery: Discovery,
     /// Certificates.
     pub certificates: CertificateSource,
+    /// Whether the app's questions for names come to us (`ISTIO_META_DNS_CAPTURE`).
+    pub dns_capture: bool,
     /// Mark on the sockets of upstream connections, for redirect rules that tell us by it.
     pub packet_mark: Option<u32>,
     /// `ISTIO_KUBE_APP_PROBERS`, as found.
@@ -180,6 +186,7 @@ impl Bootstrap {
             discovery: discovery(env, &proxy_config)?,
             certificates: certificates(env, &proxy_config)?,
             packet_mark: env.parsed("TRYSAIL_PACKET_MARK")?,
+            dns_capture: args.role == Role::Sidecar && dns_capture(env),
             app_probers: env.text("ISTIO_KUBE_APP_PROBERS"),
             prometheus_annotations: env.text("ISTIO_PROMETHEUS_ANNOTATIONS"),
             probe_localhost: env.parsed("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION")?.unwrap_or(false),
@@ -203,6 +210,16 @@ impl Bootstrap {
     pub fn spiffe_id(&self) -> String {
         format!("spiffe://{}/ns/{}/sa/{}", self.trust_domain, self.namespace, self.service_account)
     }
+}
+
+fn dns_capture(env: &Environment) -> bool {
+    let Some(text) = env.text(DNS_CAPTURE).filter(|text| !text.is_empty()) else { return false };
+    parse_bool(&text).unwrap_or_else(|| {
+        tracing::warn!(
+            "{DNS_CAPTURE}: {text:?} is neither true nor false; names are left to the nameservers"
+        );
+        false
+    })
 }
 
 fn instance_ip(env: &Environment) -> Result<IpAddr, BootstrapError> {

@@ -53,6 +53,16 @@ fn an_injected_sidecar_needs_nothing_else() {
 }
 
 #[test]
+fn sidecars_answer_for_names_where_the_pod_says_so() {
+    for (text, expected) in [("true", true), ("1", true), ("false", false), ("", false), ("yes", false)] {
+        let boot = load(&[("ISTIO_META_DNS_CAPTURE", text)]).unwrap();
+        assert_eq!(boot.dns_capture, expected, "{text}");
+    }
+    let gateway = injected(&[("ISTIO_META_DNS_CAPTURE", "true")]);
+    assert!(!Bootstrap::load(&args(&["router"]), &gateway).unwrap().dns_capture, "no app asks there");
+}
+
+#[test]
 fn a_gateway_announces_itself_as_router() {
     let boot = Bootstrap::load(&args(&["router", "--domain", "edge.example"]), &injected(&[])).unwrap();
     assert_eq!(boot.node.id, "router~10.44.0.7~reviews-1.shop~edge.example");

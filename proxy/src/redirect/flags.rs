@@ -94,6 +94,14 @@ pub struct RedirectFlags {
     #[arg(long, env = "ISTIO_DUAL_STACK", num_args = 0..=1, default_missing_value = "true", default_value = "false",
           require_equals = true, action = ArgAction::Set)]
     pub dual_stack: bool,
+    /// Send questions for names to the proxy: those to the nameservers in /etc/resolv.conf
+    #[arg(long, env = "ISTIO_META_DNS_CAPTURE", num_args = 0..=1, default_missing_value = "true", default_value = "false",
+          require_equals = true, action = ArgAction::Set, value_parser = parse_bool)]
+    pub redirect_dns: bool,
+    /// With --redirect-dns: questions to any nameserver
+    #[arg(long, env = "CAPTURE_ALL_DNS", num_args = 0..=1, default_missing_value = "true", default_value = "false",
+          require_equals = true, action = ArgAction::Set, value_parser = parse_bool)]
+    pub capture_all_dns: bool,
     /// Print the rules instead of applying them
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -106,6 +114,12 @@ pub struct RedirectFlags {
     /// Accepted because Istio's templates pass it: nftables is always used
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
     pub native_nftables: Option<Option<bool>>,
+}
+
+/// What is neither true nor false is false, as in Istio; the proxy, which reads the same variable, warns of it.
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
+fn parse_bool(text: &str) -> Result<bool, String> {
+    Ok(xds::names::parse_bool(text) == Some(true))
 }
 
 /// A packet mark in decimal or, as `nft` and `ip rule` print it, in hexadecimal.

@@ -1,4 +1,4 @@
-//! The init step: sends a pod's TCP traffic through its sidecar.
+//! The init step: sends a pod's TCP traffic through its sidecar, and its questions for names if it is told to.
 //!
 //! Flags (Istio's own names, because injection templates pass them) go in; nftables rule text comes out
 //! and is applied by `nft -f -` in one transaction. Called by `main.rs` for `trysail-proxy redirect` and
@@ -13,8 +13,10 @@ mod rules;
 
 pub use flags::RedirectFlags;
 pub use nft::NftError;
-pub use plan::{Owner, Plan, PlanError, Selection};
+pub use plan::{Owner, Plan, PlanError, Pod, Selection};
 pub use rules::{TABLE, removal, ruleset};
+
+use crate::dns::ResolvConf;
 
 /// Why the rules could not be put in place.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +31,12 @@ pub enum RedirectError {
 
 /// Carries out what the flags ask for: prints, removes or applies the rules.
 pub fn run(flags: &RedirectFlags) -> Result<(), RedirectError> {
-    let text =
-        if flags.clean { removal() } else { ruleset(&Plan::from_flags(flags, nft::has_global_ipv6())?) };
+    let text = if flags.clean {
+        removal()
+    } else {
+        let resolv_conf = ResolvConf::read(ResolvConf::PATH).map_err(|error| error.to_string());
+        ruleset(&Plan::from_flags(flags, &Pod { ipv6: nft::has_global_ipv6(), resolv_conf })?)
+    };
     if flags.dry_run {
         print!("{text}");
         return Ok(());

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 
 use super::RedirectFlags;
+use crate::dns::ResolvConf;
 
 /// Istio's own bound on the list of owner groups.
 const MAX_GROUPS: usize = 64;
@@ -69,6 +70,17 @@ pub struct Plan {
     pub ipv6: bool,
     /// Whether invalid packets are dropped.
     pub drop_invalid: bool,
+    /// Nameservers whom the application asks through the proxy.
+    pub nameservers: Selection<IpNet>,
+}
+
+/// What the flags don't say.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// Whether it has a global IPv6 address.
+    pub ipv6: bool,
+    /// Its `resolv.conf`, or why that can't be used.
+    pub resolv_conf: Result<ResolvConf, String>,
 }
 
 /// A flag whose value can't be used.
@@ -87,6 +99,9 @@ pub enum PlanError {
     /// TPROXY and the like.
     #[error("flag -m: interception mode {0:?} is not supported; use REDIRECT")]
     Mode(String),
+    /// Whom the application asks for names isn't known.
+    #[error("flag --redirect-dns: {0}")]
+    Nameservers(String),
     /// More groups than Istio accepts.
     #[error("flag {flag}: {count} groups are too many; at most {MAX_GROUPS} can be listed")]
     TooManyGroups {
@@ -101,8 +116,8 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Checks the flags. `has_ipv6` says whether the pod has a global IPv6 address.
-    pub fn from_flags(flags: &RedirectFlags, has_ipv6: bool) -> Result<Self, PlanError> {
+    /// Checks the flags. `pod` says what they are about.
+    pub fn from_flags(flags: &RedirectFlags, pod: &Pod) -> Result<Self, PlanError> {
         if flags.mode != "REDIRECT" {
             return Err(PlanError::Mode(flags.mode.clone()));
         }
@@ -129,8 +144,9 @@ impl Plan {
             owner_groups,
             exclude_owner_groups,
             loopback: loopback(&flags.loopback_cidr)?,
-            ipv6: has_ipv6 || flags.dual_stack,
+            ipv6: pod.ipv6 || flags.dual_stack,
             drop_invalid: flags.drop_invalid,
+            nameservers: nameservers(flags, pod)?,
         })
     }
 
@@ -141,6 +157,15 @@ impl Plan {
             Selection::All => false,
             Selection::Only(cidrs) => cidrs.iter().any(|cidr| cidr.addr().is_loopback()),
         }
+    }
+}
+
+fn nameservers(flags: &RedirectFlags, pod: &Pod) -> Result<Selection<IpNet>, PlanError> {
+    match &pod.resolv_conf {
+        _ if !flags.redirect_dns => Ok(Selection::Only(Vec::new())),
+        _ if flags.capture_all_dns => Ok(Selection::All),
+        Ok(conf) => Ok(Selection::Only(conf.nameservers.iter().copied().map(IpNet::from).collect())),
+        Err(problem) => Err(PlanError::Nameservers(problem.clone())),
     }
 }
 

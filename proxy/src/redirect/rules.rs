@@ -29,7 +29,7 @@ pub fn ruleset(plan: &Plan) -> String {
         Some(outbound_chain(plan)),
     ];
     let _ = writeln!(out, "table {TABLE} {{");
-    for (name, rules) in chains.into_iter().flatten() {
+    for (name, rules) in chains.into_iter().flatten().chain(dns_chains(plan)) {
         let _ = writeln!(out, "\tchain {name} {{");
         for rule in rules {
             let _ = writeln!(out, "\t\t{rule}");
@@ -86,6 +86,9 @@ fn output_chain(plan: &Plan) -> Chain {
     if !plan.exclude_interfaces.is_empty() {
         rules.push(format!("oifname {} return", names(&plan.exclude_interfaces)));
     }
+    if captures_dns(plan) {
+        rules.push("meta l4proto { tcp, udp } th dport 53 jump dns".to_owned());
+    }
     rules.push("meta l4proto tcp jump outbound".to_owned());
     ("output", rules)
 }
@@ -108,6 +111,40 @@ fn outbound_chain(plan: &Plan) -> Chain {
         Selection::Only(cidrs) => rules.extend(by_family(plan, cidrs, "daddr", "", &to)),
     }
     ("outbound", rules)
+}
+
+fn captures_dns(plan: &Plan) -> bool {
+    plan.nameservers != Selection::Only(Vec::new())
+}
+
+/// The application's questions for names go to the proxy. The proxy's own are tracked apart from them (zone 1): one from the
+/// same port to the same nameserver would be taken for the application's, and go to the proxy as well.
+fn dns_chains(plan: &Plan) -> Vec<Chain> {
+    if !captures_dns(plan) {
+        return Vec::new();
+    }
+    let mut questions: Vec<String> =
+        owner_matches(&plan.owner).into_iter().map(|is_proxy| format!("{is_proxy} return")).collect();
+    questions.extend(group_rules(plan));
+    let to = format!("meta l4proto {{ tcp, udp }} redirect to :{}", crate::dns::PORT);
+    let mut sent = vec!["type filter hook output priority -300; policy accept;".to_owned()];
+    sent.extend(
+        owner_matches(&plan.owner)
+            .into_iter()
+            .map(|is_proxy| format!("{is_proxy} udp dport 53 ct zone set 1")),
+    );
+    let mut received = vec!["type filter hook prerouting priority -300; policy accept;".to_owned()];
+    match &plan.nameservers {
+        Selection::All => {
+            questions.push(to);
+            received.push("udp sport 53 ct zone set 1".to_owned());
+        }
+        Selection::Only(servers) => {
+            questions.extend(by_family(plan, servers, "daddr", "", &to));
+            received.extend(by_family(plan, servers, "saddr", "", "udp sport 53 ct zone set 1"));
+        }
+    }
+    vec![("dns", questions), ("dns_sent", sent), ("dns_received", received)]
 }
 
 /// Rules about the proxy's own connections, and about the application talking to itself.

@@ -1,5 +1,6 @@
 use super::*;
-use crate::redirect::{PlanError, RedirectFlags};
+use crate::dns::ResolvConf;
+use crate::redirect::{PlanError, Pod, RedirectFlags};
 use clap::Parser;
 
 #[derive(Parser)]
@@ -12,7 +13,9 @@ fn plan(args: &str) -> Result<Plan, PlanError> {
     let words = std::iter::once("redirect".to_owned()).chain(
         args.split_whitespace().map(|word| if word == "''" { String::new() } else { word.to_owned() }),
     );
-    Plan::from_flags(&Cli::try_parse_from(words).unwrap().flags, false)
+    let nameservers = ["10.96.0.10", "10.96.0.11"].map(|address| address.parse().unwrap()).to_vec();
+    let resolv_conf = Ok(ResolvConf { nameservers, search: Vec::new() });
+    Plan::from_flags(&Cli::try_parse_from(words).unwrap().flags, &Pod { ipv6: false, resolv_conf })
 }
 
 fn rules(args: &str) -> String {
@@ -58,6 +61,45 @@ table inet trysail {
 }
 "#;
     assert_eq!(rules(INJECTED), expected);
+}
+
+#[test]
+fn questions_for_names_go_to_the_proxy_if_they_are_asked_for() {
+    assert!(!rules(INJECTED).contains("53"));
+    let chains = r"	chain dns {
+		meta skuid { 1337 } return
+		meta skgid { 1337 } return
+		ip daddr { 10.96.0.10/31 } meta l4proto { tcp, udp } redirect to :15053
+	}
+	chain dns_sent {
+		type filter hook output priority -300; policy accept;
+		meta skuid { 1337 } udp dport 53 ct zone set 1
+		meta skgid { 1337 } udp dport 53 ct zone set 1
+	}
+	chain dns_received {
+		type filter hook prerouting priority -300; policy accept;
+		ip saddr { 10.96.0.10/31 } udp sport 53 ct zone set 1
+	}
+";
+    let text = rules(&format!("{INJECTED} --redirect-dns"));
+    assert!(text.contains(chains), "{text}");
+    let jumps = "\t\tmeta l4proto { tcp, udp } th dport 53 jump dns\n\t\tmeta l4proto tcp jump outbound\n";
+    assert!(text.contains(jumps), "{text}");
+    let all = rules(&format!("{INJECTED} --redirect-dns --capture-all-dns"));
+    assert!(all.contains("\t\tmeta l4proto { tcp, udp } redirect to :15053\n"), "{all}");
+    assert!(all.contains("\t\tudp sport 53 ct zone set 1\n"), "{all}");
+    assert_eq!(rules(&format!("{INJECTED} --capture-all-dns")), rules(INJECTED));
+}
+
+#[test]
+fn without_a_resolv_conf_questions_cannot_be_told_apart() {
+    let flags = |args: &[&str]| Cli::try_parse_from([&["redirect"], args].concat()).unwrap().flags;
+    let pod = Pod { ipv6: false, resolv_conf: Err("/etc/resolv.conf: no such file".to_owned()) };
+    let error = Plan::from_flags(&flags(&["--redirect-dns"]), &pod).unwrap_err().to_string();
+    assert_eq!(error, "flag --redirect-dns: /etc/resolv.conf: no such file");
+    for fine in [&[][..], &["--redirect-dns", "--capture-all-dns"], &["--redirect-dns=false"]] {
+        assert!(Plan::from_flags(&flags(fine), &pod).is_ok(), "{fine:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use crate::dns::Counters;
 use crate::identity::{Health, Secrets};
 use crate::observe::Observe;
 use crate::snapshot::Live;
@@ -22,6 +23,8 @@ pub struct OwnMetrics {
     pub secrets: Arc<Secrets>,
     /// How the subscription is going.
     pub progress: Arc<Progress>,
+    /// How the app's questions for names are going, if they come to us.
+    pub names: Option<Arc<Counters>>,
     /// When the process started.
     pub started: Instant,
 }
@@ -33,6 +36,9 @@ impl OwnMetrics {
         self.observe.render(&self.live, &mut out);
         self.identity(&mut out);
         self.configuration(&mut out);
+        if let Some(counters) = &self.names {
+            names(counters, &mut out);
+        }
         metric(
             &mut out,
             "envoy_server_uptime",
@@ -137,6 +143,30 @@ impl OwnMetrics {
             &of(|c| c.refused),
         );
     }
+}
+
+fn names(counters: &Counters, out: &mut String) {
+    let alone = |count: u64| [(String::new(), count as f64)];
+    let requests = alone(counters.requests());
+    metric(out, "istio_agent_dns_requests_total", "counter", "Questions for names.", &requests);
+    let forwarded = alone(counters.forwarded());
+    let help = "Questions for names that were passed on to nameservers.";
+    metric(out, "istio_agent_dns_upstream_requests_total", "counter", help, &forwarded);
+    let failures = alone(counters.failures());
+    let help = "Questions for names that no nameserver answered.";
+    metric(out, "istio_agent_dns_upstream_failures_total", "counter", help, &failures);
+    let durations = counters.durations();
+    let name = "istio_agent_dns_upstream_request_duration_seconds";
+    let _ = writeln!(out, "# HELP {name} How long nameservers took.\n# TYPE {name} histogram");
+    for (bound, count) in durations.buckets {
+        let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {count}");
+    }
+    let count = counters.forwarded();
+    let _ = writeln!(
+        out,
+        "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {}\n{name}_count {count}",
+        durations.sum
+    );
 }
 
 /// One metric with all of its values.

@@ -25,6 +25,7 @@ fn bench(scrape: Option<&str>) -> Bench {
         identity,
         secrets: Secrets::new(),
         progress,
+        names: None,
         started: std::time::Instant::now(),
     };
     let status = Arc::new(Status {

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use xds::client::DeltaClient;
-use xds::names::type_url;
 
 use super::Subscription;
 use crate::identity::{ChannelError, Target, bearer, connect};
@@ -39,8 +38,7 @@ enum StreamError {
 /// Runs until it is dropped.
 pub async fn run(mut subscription: Subscription) {
     let mut client = DeltaClient::new(subscription.node.clone());
-    client.subscribe_all(type_url::CLUSTER);
-    client.subscribe_all(type_url::LISTENER);
+    subscription.applier.wants_all_of().for_each(|kind| client.subscribe_all(kind.url()));
     let mut failures: u32 = 0;
     loop {
         let began = Instant::now();

@@ -2,11 +2,12 @@
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{getsockopt, sockopt};
-use proxy::redirect::{Plan, RedirectFlags, removal, ruleset};
-use socket2::{Domain, Socket, Type};
+use proxy::dns::ResolvConf;
+use proxy::redirect::{self, Plan, RedirectFlags, removal, ruleset};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const POD: Ipv4Addr = Ipv4Addr::new(10, 44, 0, 2);
@@ -135,7 +136,8 @@ const INJECTED: [&str; 16] = [
 
 fn injected(more: &[&str]) -> String {
     let args: Vec<&str> = INJECTED.iter().copied().chain(more.iter().copied()).collect();
-    ruleset(&Plan::from_flags(&flags(&args), true).unwrap())
+    let resolv_conf = Ok(ResolvConf { nameservers: vec!["10.44.0.1".parse().unwrap()], search: Vec::new() });
+    ruleset(&Plan::from_flags(&flags(&args), &redirect::Pod { ipv6: true, resolv_conf }).unwrap())
 }
 
 #[test]
@@ -160,10 +162,29 @@ fn connections_go_where_istios_chains_would_send_them() {
     });
 }
 
+/// A process that ends with the test, however that ends.
+struct Helper(Child);
+
+impl Helper {
+    /// Runs a command of a shell, and waits until it has printed something.
+    fn start(command: &str) -> Self {
+        let mut child = Command::new("sh").args(["-c", command]).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 /// A second namespace joined by a cable: the rest of the cluster.
 fn with_peer(body: impl FnOnce(&str)) {
-    let mut child = Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap();
-    let peer = child.id();
+    let child = Helper(Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap());
+    let peer = child.0.id();
     // the child's namespace exists once it differs from ours
     let ours = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
     while std::fs::read_link(format!("/proc/{peer}/ns/net")).unwrap() == ours {
@@ -176,8 +197,6 @@ fn with_peer(body: impl FnOnce(&str)) {
          ip addr add 10.99.0.1/32 dev lo && ip link set eth0 up'"
     ));
     body(&format!("nsenter -t {peer} -n"));
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]
@@ -210,13 +229,9 @@ fn the_proxys_own_user_reaches_the_network_untouched() {
         with_peer(|in_peer| {
             nft(&injected(&[]));
             let pod = Pod::new();
-            let mut server = Command::new("sh")
-                .args(["-c", &format!("exec {in_peer} python3 -c 'import socket\ns=socket.create_server((\"0.0.0.0\",9000))\nprint(1,flush=True)\nwhile True:\n c,_=s.accept(); c.send(b\"peer\"); c.close()'")])
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let mut up = [0u8; 1];
-            server.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+            let _server = Helper::start(&format!(
+                "exec {in_peer} python3 -c 'import socket\ns=socket.create_server((\"0.0.0.0\",9000))\nprint(1,flush=True)\nwhile True:\n c,_=s.accept(); c.send(b\"peer\"); c.close()'"
+            ));
 
             let proxy = Command::new("setpriv")
                 .args(["--reuid", "1337", "--regid", "1337", "--clear-groups", "bash", "-c"])
@@ -230,8 +245,46 @@ fn the_proxys_own_user_reaches_the_network_untouched() {
             excluded.read_to_string(&mut answer).unwrap();
             assert_eq!(answer, "peer");
             assert_eq!(pod.connect(None, None, "10.44.0.1:9000"), ("outbound", "10.44.0.1:9000".to_owned()));
-            server.kill().unwrap();
-            server.wait().unwrap();
+        });
+    });
+}
+
+/// A question from this port to a nameserver: what is answered, and by whom.
+fn ask(port: u16, mark: Option<u32>, nameserver: &str) -> String {
+    let socket = UdpSocket::bind(any(port)).unwrap();
+    if let Some(mark) = mark {
+        SockRef::from(&socket).set_mark(mark).unwrap();
+    }
+    socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    socket.send_to(b"question", nameserver).unwrap();
+    let mut answer = [0; 64];
+    let (len, from) = socket.recv_from(&mut answer).unwrap_or_else(|error| panic!("{nameserver}: {error}"));
+    format!("{} {from}", String::from_utf8_lossy(&answer[..len]))
+}
+
+#[test]
+fn questions_for_names_reach_the_proxy_and_its_own_the_nameserver() {
+    in_pod(|| {
+        with_peer(|in_peer| {
+            nft(&injected(&["--proxy-mark", "1337", "--redirect-dns"]));
+            let _nameserver = Helper::start(&format!(
+                "exec {in_peer} python3 -c 'import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.bind((\"0.0.0.0\",53))\nprint(1,flush=True)\nwhile True:\n _,a=s.recvfrom(99); s.sendto(b\"nameserver\",a)'"
+            ));
+            let ours = UdpSocket::bind(("127.0.0.1", 15053)).unwrap();
+            let by_tcp = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 15053)));
+            std::thread::spawn(move || {
+                let mut question = [0; 64];
+                while let Ok((_, asker)) = ours.recv_from(&mut question) {
+                    ours.send_to(b"proxy", asker).unwrap();
+                }
+            });
+            assert_eq!(ask(40_000, None, "10.44.0.1:53"), "proxy 10.44.0.1:53");
+            // From the same port: without a zone of its own it would follow the application's question.
+            assert_eq!(ask(40_000, Some(MARK), "10.44.0.1:53"), "nameserver 10.44.0.1:53");
+            assert_eq!(ask(40_000, None, "10.44.0.1:53"), "proxy 10.44.0.1:53");
+            assert!(ask(40_001, None, "10.99.0.1:53").starts_with("nameserver"), "it is none of the pod's");
+            let _question = TcpStream::connect("10.44.0.1:53").unwrap();
+            by_tcp.accept().expect("TCP is for long answers");
         });
     });
 }

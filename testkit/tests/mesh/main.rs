@@ -5,6 +5,7 @@
 mod bookinfo;
 mod changes;
 mod moments;
+mod names;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,10 @@ const SCENARIOS: &[Scenario] = &[
         run: |mesh| Box::pin(changes::rule(mesh)),
     },
     Scenario { name: "the_mesh_outlives_its_control_plane", run: |mesh| Box::pin(changes::restart(mesh)) },
+    Scenario {
+        name: "hosts_on_one_port_are_told_apart_by_their_names",
+        run: |mesh| Box::pin(names::told_apart(mesh)),
+    },
     Scenario {
         name: "probes_find_out_a_server_that_is_gone_on_both_data_planes",
         run: |mesh| Box::pin(moments::keepalive(mesh)),

@@ -8,10 +8,10 @@ use xds::names::{self, ClusterName};
 
 use super::affected::{Affected, keys_of};
 use crate::context::Context;
-use crate::generate::{Set, endpoints_of, fixed, frame, of_host, of_other, of_service};
+use crate::generate::{Set, endpoints_of, fixed, frame, of_host, of_name, of_other, of_service};
 use crate::listener::has_http_listener;
 use crate::resource::{Delta, Resources};
-use crate::{cluster, gateway, listener, route, secret};
+use crate::{cluster, gateway, listener, name_table, route, secret};
 
 /// Resources on their way from one state to the next.
 pub(super) struct Draft<'a> {
@@ -162,6 +162,17 @@ impl<'a> Draft<'a> {
         self.replace(old, set);
         if self.changed.len() != before {
             framed.insert(port);
+        }
+    }
+
+    /// What names mean, where the proxy answers for them.
+    pub(super) fn names(&mut self, affected: &Affected) {
+        if !name_table::is_wanted(&self.context) {
+            return;
+        }
+        for host in &affected.hosts {
+            let set = of_name(&self.context, host);
+            self.replace([(ResourceType::NameTable, host.to_string())], set);
         }
     }
 

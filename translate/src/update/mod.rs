@@ -94,6 +94,7 @@ fn step(context: &Context<'_>, base: Resources, changes: &Changes) -> (Resources
     if !context.is_gateway() {
         draft.listeners(&affected);
         draft.routes(&affected);
+        draft.names(&affected);
         if !changes.secrets.is_empty() || !changes.destination_rules.is_empty() {
             draft.secrets();
         }

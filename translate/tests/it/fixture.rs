@@ -42,11 +42,11 @@ impl Rig {
         Self::new("router~10.1.0.200~edge.istio-system~istio-system.svc.cluster.local", "", yaml)
     }
 
-    /// A stock Envoy as [`Rig::sidecar`]'s, for whose app the mesh resolves names.
-    pub(crate) fn resolving(yaml: &[&str]) -> Self {
+    /// A sidecar in the same place for whose app the mesh resolves names.
+    pub(crate) fn resolving(agent: &str, yaml: &[&str]) -> Self {
         let id = "sidecar~10.1.0.100~app.shop~shop.svc.cluster.local".to_owned();
-        let node = ProxyNode::from_envoy(&Node { id, ..Default::default() }).unwrap();
-        Self::of(ProxyNode { dns_capture: true, ..node }, yaml)
+        let node = Node { id, user_agent_name: agent.to_owned(), ..Default::default() };
+        Self::of(ProxyNode { dns_capture: true, ..ProxyNode::from_envoy(&node).unwrap() }, yaml)
     }
 
     pub(crate) fn new(id: &str, agent: &str, yaml: &[&str]) -> Self {

@@ -5,6 +5,7 @@
 mod bookinfo;
 mod fixture;
 mod gateway;
+mod names;
 mod render;
 mod touch;
 mod traffic;

@@ -33,6 +33,9 @@ pub(crate) fn render(resources: &Resources, kind: ResourceType, filter: &str) ->
             }
             ResourceType::VirtualHost => virtual_host(&route::VirtualHost::decode(&*resource.body).unwrap()),
             ResourceType::Secret => tls::Secret::decode(&*resource.body).unwrap().name,
+            ResourceType::NameTable => {
+                format!("{:?}", xds::NameTable::decode(&*resource.body).unwrap().table)
+            }
         };
         writeln!(out, "{text}").unwrap();
     }

@@ -277,7 +277,7 @@ fn addresses_that_the_mesh_gives_mean_a_host_where_it_resolves_names() {
     let known = entry("{host: b.example.com, value: 240.240.0.2}");
     let rig = Rig::sidecar(&[&known]);
     assert_snapshot!(render(&rig.resources, ResourceType::Listener, "_5432"));
-    let mut rig = Rig::resolving(&[&known]);
+    let mut rig = Rig::resolving("", &[&known]);
     assert_snapshot!(format!(
         "{}\n{}",
         render(&rig.resources, ResourceType::Listener, "_5432"),

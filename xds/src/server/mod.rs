@@ -7,9 +7,10 @@
 //! What a stream remembers is small: per type a set of subscribed names (hashed) and the snapshot that was last sent. A
 //! resource counts as held when it is subscribed and in that snapshot, unless it is listed as owed.
 //!
-//! Order: clusters, endpoints, then what refers to them (listeners, routes, virtual hosts), then removals of endpoints and
-//! clusters. Each step waits for the acknowledgement of the one before, and for the endpoints of new clusters to be asked
-//! for, because a client that learns of a route before it can reach the cluster answers 503.
+//! Order: clusters, endpoints, then what refers to them (listeners, routes, virtual hosts), then names, whose addresses the
+//! listeners take, then removals of endpoints and clusters. Each step waits for the acknowledgement of the one before, and
+//! for the endpoints of new clusters to be asked for, because a client that learns of a route before it can reach the
+//! cluster answers 503.
 
 mod hold;
 mod plan;
@@ -156,7 +157,7 @@ impl<S: Snapshot> DeltaServer<S> {
     /// What is due, given the newest snapshot.
     pub fn poll(&mut self, target: &Arc<S>, now: Instant) -> Next {
         self.catch_up(target);
-        use ResourceType::{Cluster, Endpoints, Listener, Route, Secret, VirtualHost};
+        use ResourceType::{Cluster, Endpoints, Listener, NameTable, Route, Secret, VirtualHost};
         for kind in [Secret, Cluster, Endpoints] {
             if let Some(plan) = self.plan(kind, target, now, plan::Part::additions(kind)) {
                 return Next::Send(plan);
@@ -166,7 +167,8 @@ impl<S: Snapshot> DeltaServer<S> {
             return Next::Idle;
         }
         if let Some(until) = self.hold.waiting(now) {
-            let refers = [Listener, Route, VirtualHost].iter().any(|kind| self.types[kind.index()].owes());
+            let refers =
+                [Listener, Route, VirtualHost, NameTable].iter().any(|kind| self.types[kind.index()].owes());
             let removes = [Endpoints, Cluster].iter().any(|kind| self.types[kind.index()].owes());
             return if refers || removes { Next::Wait(until) } else { Next::Idle };
         }
@@ -178,7 +180,7 @@ impl<S: Snapshot> DeltaServer<S> {
         if !self.settled(&[Listener, Route, VirtualHost], plan::Part::Everything, target) {
             return Next::Idle;
         }
-        for kind in [Endpoints, Cluster] {
+        for kind in [NameTable, Endpoints, Cluster] {
             if let Some(plan) = self.plan(kind, target, now, plan::Part::Everything) {
                 return Next::Send(plan);
             }

@@ -7,6 +7,7 @@
 
 mod clusters;
 mod listeners;
+mod names;
 mod publish;
 mod routes;
 mod secrets;
@@ -23,6 +24,7 @@ use self::clusters::ClusterEntry;
 use self::routes::TableEntry;
 use super::{Held, Progress};
 use crate::config::CompiledListener;
+use crate::dns::Names;
 use crate::identity::{FileSecrets, Secrets};
 use crate::snapshot::Live;
 use crate::snapshot::cluster::Registry;
@@ -41,6 +43,8 @@ pub struct Applier {
     secrets: Arc<Secrets>,
     held: Arc<Held>,
     progress: Arc<Progress>,
+    /// The names that apps are answered, where we answer them.
+    names: Option<Arc<Names>>,
     /// Clusters in force.
     clusters: HashMap<Arc<str>, ClusterEntry>,
     /// Assignments that new clusters wait for, and until when.
@@ -78,6 +82,7 @@ impl Applier {
             secrets,
             held,
             progress,
+            names: None,
             clusters: HashMap::new(),
             awaited: HashMap::new(),
             leaving: HashMap::new(),
@@ -91,6 +96,17 @@ impl Applier {
             files: FileSecrets::default(),
             heard: BTreeSet::new(),
         }
+    }
+
+    /// Wants names too, and puts them in force in `names`.
+    pub fn with_names(self, names: Option<Arc<Names>>) -> Self {
+        Self { names, ..self }
+    }
+
+    /// Types of which everything is wanted.
+    pub fn wants_all_of(&self) -> impl Iterator<Item = ResourceType> {
+        let names = self.names.is_some().then_some(ResourceType::NameTable);
+        [ResourceType::Cluster, ResourceType::Listener].into_iter().chain(names)
     }
 
     /// How it is going.
@@ -112,6 +128,7 @@ impl Applier {
             ResourceType::Route => self.routes(update, client, now),
             ResourceType::VirtualHost => self.virtual_hosts(update, now),
             ResourceType::Secret => self.secrets(update),
+            ResourceType::NameTable => self.names(update),
         };
         for (name, version, body) in bodies {
             if !rejected.iter().any(|one| *one.name == *name) {
@@ -144,8 +161,8 @@ impl Applier {
 
     /// What keeps the first configuration from being complete.
     fn waiting_for(&self) -> Vec<String> {
-        let first = [ResourceType::Cluster, ResourceType::Listener].into_iter();
-        let unheard = first.filter(|kind| !self.heard.contains(kind)).map(|kind| kind.short().to_owned());
+        let unheard =
+            self.wants_all_of().filter(|kind| !self.heard.contains(kind)).map(|kind| kind.short().to_owned());
         let endpoints = self.awaited.keys().map(|name| format!("endpoints of {name}"));
         let routes = self.tables_due.keys().map(|name| format!("route {name}"));
         let listeners = self.listeners_due.keys().map(|name| format!("listener {name}"));
@@ -155,7 +172,7 @@ impl Applier {
 
 /// Name, version and content of what the admin interface may show later.
 fn bodies(kind: ResourceType, changed: &[Changed]) -> Vec<(Arc<str>, String, Vec<u8>)> {
-    if matches!(kind, ResourceType::Endpoints | ResourceType::Secret) {
+    if matches!(kind, ResourceType::Endpoints | ResourceType::Secret | ResourceType::NameTable) {
         return Vec::new();
     }
     let body = |one: &Changed| (one.name.as_str().into(), one.version.clone(), one.resource.value.clone());

@@ -284,3 +284,37 @@ fn certificates_of_destination_rules_may_be_files() {
     std::fs::write(&root, [files.root_cert.as_str(), &files.ca_cert, "\n"].concat()).unwrap();
     assert_eq!(bench.applier.next_deadline(), Some(bench.start + Duration::from_secs(30)));
 }
+
+#[test]
+fn names_are_waited_for_and_refused_one_by_one() {
+    use prost::Message as _;
+    let names = Arc::new(Names::new("shop.svc.cluster.local"));
+    let Bench { applier, mut client, start } = Bench::new();
+    assert!(!applier.waiting_for().contains(&"nds".to_owned()), "only where they are answered");
+    let mut applier = applier.with_names(Some(names.clone()));
+    assert!(applier.wants_all_of().any(|kind| kind == ResourceType::NameTable));
+    assert!(applier.waiting_for().contains(&"nds".to_owned()));
+    let told = |name: &str, table: xds::NameTable| Changed {
+        name: name.to_owned(),
+        version: "1".to_owned(),
+        resource: Any { type_url: url::NAME_TABLE.to_owned(), value: table.encode_to_vec() },
+    };
+    let mut wrong = xds::NameTable::of("wrong.test", [[10, 0, 0, 1].into()], "External");
+    wrong.table.values_mut().for_each(|info| info.ips.push("10.0.0.x".to_owned()));
+    let changed = vec![
+        told("Fine.test", xds::NameTable::of("fine.test", [[10, 0, 0, 1].into()], "External")),
+        told("wrong.test", wrong),
+        told("other.test", xds::NameTable::of("fine.test", [[10, 0, 0, 2].into()], "External")),
+    ];
+    let rejected =
+        applier.apply(Update { type_url: url::NAME_TABLE, changed, removed: Vec::new() }, &mut client, start);
+    let reasons: Vec<_> = rejected.iter().map(|one| format!("{}: {}", one.name, one.reason)).collect();
+    assert_eq!(
+        reasons,
+        [
+            "wrong.test: \"10.0.0.x\" is not an address",
+            "other.test: it tells of \"fine.test\", not of itself"
+        ]
+    );
+    assert!(names.is_complete() && !applier.waiting_for().contains(&"nds".to_owned()));
+}
