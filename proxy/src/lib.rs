@@ -15,6 +15,7 @@ pub mod drain;
 pub mod identity;
 pub mod listen;
 pub mod observe;
+mod packet_mark;
 pub mod proxy_protocol;
 pub mod redirect;
 pub mod request;

@@ -213,7 +213,7 @@ impl Bootstrap {
 }
 
 fn dns_capture(env: &Environment) -> bool {
-    let Some(text) = env.text(DNS_CAPTURE).filter(|text| !text.is_empty()) else { return false };
+    let Some(text) = env.text(DNS_CAPTURE) else { return false };
     parse_bool(&text).unwrap_or_else(|| {
         tracing::warn!(
             "{DNS_CAPTURE}: {text:?} is neither true nor false; names are left to the nameservers"

@@ -38,20 +38,17 @@ pub(super) enum Verdict {
 /// Looks at a message.
 pub(super) fn judge(bytes: &[u8], transport: Transport, names: &Names, search: &[String]) -> Verdict {
     let Ok(message) = Message::from_vec(bytes) else {
-        return match failure(bytes, ResponseCode::FormErr) {
-            Some(answer) => Verdict::Answer(answer),
-            None => Verdict::Ignore,
-        };
+        return refused(bytes, ResponseCode::FormErr);
     };
     if message.metadata.message_type != MessageType::Query {
         return Verdict::Ignore;
     }
     let [query] = &message.queries[..] else {
-        return failure(bytes, ResponseCode::FormErr).map_or(Verdict::Ignore, Verdict::Answer);
+        return refused(bytes, ResponseCode::FormErr);
     };
     if !names.is_complete() {
         // What is the mesh's is not known yet; resolvers ask again.
-        return failure(bytes, ResponseCode::ServFail).map_or(Verdict::Ignore, Verdict::Answer);
+        return refused(bytes, ResponseCode::ServFail);
     }
     let is_ours = message.metadata.op_code == OpCode::Query
         && query.query_class() == DNSClass::IN
@@ -62,6 +59,10 @@ pub(super) fn judge(bytes: &[u8], transport: Transport, names: &Names, search: &
         Some(answer) => Verdict::Answer(answer),
         None => Verdict::PassOn,
     }
+}
+
+fn refused(bytes: &[u8], code: ResponseCode) -> Verdict {
+    failure(bytes, code).map_or(Verdict::Ignore, Verdict::Answer)
 }
 
 /// The answer, cut off if it is larger than the asker takes.

@@ -4,12 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::timeout;
 
 use super::answer::Transport;
+use crate::packet_mark;
 
 /// How long one nameserver has. Resolvers wait five seconds, so a second one gets its turn within that.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -55,9 +55,7 @@ impl Upstream {
         let any: IpAddr =
             if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind((any, 0)).await?;
-        if let Some(mark) = self.mark {
-            SockRef::from(&socket).set_mark(mark)?;
-        }
+        packet_mark::set(&socket, self.mark)?;
         socket.connect(server).await?;
         socket.send(question).await?;
         let mut answer = vec![0; usize::from(u16::MAX)];
@@ -73,9 +71,7 @@ impl Upstream {
 
     async fn by_tcp(&self, server: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
         let socket = if server.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        if let Some(mark) = self.mark {
-            SockRef::from(&socket).set_mark(mark)?;
-        }
+        packet_mark::set(&socket, self.mark)?;
         let mut stream = socket.connect(server).await?;
         stream.write_all(&framed(question)).await?;
         let len = stream.read_u16().await?;

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use nix::sys::socket::{setsockopt, sockopt};
 use pki::Identity;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tonic::transport::Endpoint;
+
+use crate::packet_mark;
 
 pub use tonic::transport::Channel;
 
@@ -168,9 +169,7 @@ async fn open(target: &Target) -> Result<TcpStream, ChannelError> {
 
 async fn open_one(address: SocketAddr, mark: Option<u32>) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(mark) = mark {
-        setsockopt(&socket, sockopt::Mark, &mark)?;
-    }
+    packet_mark::set(&socket, mark)?;
     let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)

@@ -123,16 +123,11 @@ fn dns_chains(plan: &Plan) -> Vec<Chain> {
     if !captures_dns(plan) {
         return Vec::new();
     }
-    let mut questions: Vec<String> =
-        owner_matches(&plan.owner).into_iter().map(|is_proxy| format!("{is_proxy} return")).collect();
+    let mut questions = of_proxy(plan, "return");
     questions.extend(group_rules(plan));
     let to = format!("meta l4proto {{ tcp, udp }} redirect to :{}", crate::dns::PORT);
     let mut sent = vec!["type filter hook output priority -300; policy accept;".to_owned()];
-    sent.extend(
-        owner_matches(&plan.owner)
-            .into_iter()
-            .map(|is_proxy| format!("{is_proxy} udp dport 53 ct zone set 1")),
-    );
+    sent.extend(of_proxy(plan, "udp dport 53 ct zone set 1"));
     let mut received = vec!["type filter hook prerouting priority -300; policy accept;".to_owned()];
     match &plan.nameservers {
         Selection::All => {
@@ -161,7 +156,7 @@ fn own_traffic(plan: &Plan) -> Vec<String> {
         rules.push(format!("{} oifname \"lo\" return", owner_mismatch(&plan.owner)));
     }
     // never capture what the proxy itself sends
-    rules.extend(owner_matches(&plan.owner).into_iter().map(|is_proxy| format!("{is_proxy} return")));
+    rules.extend(of_proxy(plan, "return"));
     rules
 }
 
@@ -172,6 +167,11 @@ fn group_rules(plan: &Plan) -> Option<String> {
         Selection::Only(groups) if groups.is_empty() => Some("return".to_owned()),
         Selection::Only(groups) => Some(format!("meta skgid != {} return", names(groups))),
     }
+}
+
+/// Rules for what the proxy itself sends.
+fn of_proxy(plan: &Plan, rule: &str) -> Vec<String> {
+    owner_matches(&plan.owner).into_iter().map(|is_proxy| format!("{is_proxy} {rule}")).collect()
 }
 
 fn owner_matches(owner: &Owner) -> Vec<String> {

@@ -24,6 +24,7 @@ use super::{
     io::{Io, Link},
     tls::{ClientConfigs, Wire},
 };
+use crate::packet_mark;
 use crate::proxy_protocol::{Announced, Version};
 use crate::snapshot::cluster::{ClusterConfig, Endpoint, Place, TcpKeepalive, Transport, UpstreamTls};
 
@@ -186,9 +187,7 @@ impl Connector {
     fn socket(&self, target: &Target) -> io::Result<TcpSocket> {
         let socket = if target.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_nodelay(true)?;
-        if let Some(mark) = self.mark {
-            SockRef::from(&socket).set_mark(mark)?;
-        }
+        packet_mark::set(&socket, self.mark)?;
         if let Some(keepalive) = &target.keepalive {
             SockRef::from(&socket).set_tcp_keepalive(&probes(keepalive))?;
         }
