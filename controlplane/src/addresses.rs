@@ -35,10 +35,10 @@ pub(crate) async fn keep(client: Client, mesh: Arc<ArcSwap<Mesh>>, seat: Seat) {
 /// Writes what differs, as far as it may be written at once. `done` is the version of the last mesh in which nothing did.
 async fn look(client: &Client, mesh: &ArcSwap<Mesh>, done: &mut Option<u64>) -> kube::Result<()> {
     let mesh = mesh.load_full();
-    let Some(resource) = istio_resource(Kind::ServiceEntry) else { return Ok(()) };
     if *done == Some(mesh.version) {
         return Ok(());
     }
+    let Some(resource) = istio_resource(Kind::ServiceEntry) else { return Ok(()) };
     let mut differ: Vec<_> = mesh.written.service_entries.iter().collect();
     differ.retain(|(_, entry)| entry.stored != entry.assigned);
     if differ.is_empty() {

@@ -25,8 +25,11 @@ const ISTIO: [(&str, &str, &str); 7] = [
 
 /// What the API server calls one of Istio's kinds. None for kinds of others.
 pub(crate) fn istio_resource(kind: Kind) -> Option<ApiResource> {
-    let (group, kind, plural) = ISTIO.iter().find(|(_, name, _)| *name == kind.as_str())?;
-    Some(ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural))
+    ISTIO.into_iter().find(|(_, name, _)| *name == kind.as_str()).map(resource)
+}
+
+fn resource((group, kind, plural): (&str, &str, &str)) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural)
 }
 
 pub(super) fn all(cluster: &Cluster) -> Vec<Watch> {
@@ -56,11 +59,9 @@ pub(super) fn all(cluster: &Cluster) -> Vec<Watch> {
             mesh_config,
         ),
     ];
-    for (_, name, _) in ISTIO {
-        let Some((kind, resource)) = Kind::named(name).and_then(|kind| Some((kind, istio_resource(kind)?)))
-        else {
-            continue;
-        };
+    for row in ISTIO {
+        let (name, resource) = (row.1, resource(row));
+        let Some(kind) = Kind::named(name) else { continue };
         let api = Api::<DynamicObject>::all_with(client(), &resource);
         let observer = Observer { objects: cluster.objects.clone(), kind };
         let objects = cluster.objects.clone();
